@@ -1,0 +1,159 @@
+"""Section `precision`: the training, evaluation and analysis of the precision study."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """How training rollouts are drawn; stop strings are kept at the end of the response."""
+
+    temperature: float
+    top_p: float
+    max_tokens: int
+    min_tokens: int
+    stop: tuple[str, ...]
+    max_batch_rows: int
+
+
+@dataclass(frozen=True)
+class RewardConfig:
+    """Reward of a correct and of an incorrect response, before overlong shaping."""
+
+    correct: float
+    incorrect: float
+
+
+@dataclass(frozen=True)
+class AdvantageConfig:
+    """Group advantages: reward minus the group's mean, and over its standard deviation if asked."""
+
+    baseline: Literal["group_mean", "none"]
+    normalize_by_std: bool
+    eps: float
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """The policy-gradient objective and how token losses become one number.
+
+    `aggregation`: `token_mean` (DAPO), `sequence_mean` (GRPO), or `constant` (Dr. GRPO: the sum over the
+    sequence divided by `normalize_constant`, then the mean over sequences).
+    """
+
+    type: Literal["no_baseline", "reinforce_with_baseline", "grpo_clip", "grpo_no_clip"]
+    clip_low: float
+    clip_high: float
+    aggregation: Literal["token_mean", "sequence_mean", "constant"]
+    normalize_constant: float
+    kl_beta: float
+
+
+@dataclass(frozen=True)
+class DynamicSamplingConfig:
+    """Drop groups that are all right or all wrong, and refill the batch in at most `max_rounds` more rounds."""
+
+    enabled: bool
+    max_rounds: int
+
+
+@dataclass(frozen=True)
+class OverlongConfig:
+    """DAPO's soft overlong punishment (arXiv:2503.14476, equation 13) in the last `buffer_tokens` tokens."""
+
+    enabled: bool
+    buffer_tokens: int
+    penalty: float
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW with a constant learning rate after a linear warm-up."""
+
+    learning_rate: float
+    betas: tuple[float, float]
+    eps: float
+    weight_decay: float
+    warmup_steps: int
+    max_grad_norm: float
+
+
+@dataclass(frozen=True)
+class GrpoConfig:
+    """The GRPO loop; DAPO, Dr. GRPO and REINFORCE are settings of it."""
+
+    steps: int
+    prompts_per_step: int
+    group_size: int
+    minibatches: int
+    epochs: int
+    microbatch_size: int
+    sampling: SamplingConfig
+    rewards: RewardConfig
+    advantage: AdvantageConfig
+    loss: LossConfig
+    dynamic_sampling: DynamicSamplingConfig
+    overlong: OverlongConfig
+    optimizer: OptimizerConfig
+    log_rollouts_every_steps: int
+    log_rollouts_count: int
+    snapshot_steps: tuple[int, ...]
+    checkpoint_every_steps: int
+
+
+@dataclass(frozen=True)
+class EvaluationTaskConfig:
+    """How many problems of a task are sampled (null: all), how often, and how long a response may be."""
+
+    rows: int | None
+    samples: int
+    max_tokens: int
+    stop: tuple[str, ...]
+    pass_at: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class KlConfig:
+    """KL to the base: `problems` per task, `samples` responses each, sampled at temperature 1."""
+
+    problems: int
+    samples: int
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """Sampling evaluation, the same for the base and for every policy."""
+
+    on_task: str
+    suites: dict[str, tuple[str, ...]]
+    tasks: dict[str, EvaluationTaskConfig]
+    temperature: float
+    top_p: float
+    seed: int
+    base_samples_factor: int
+    max_batch_rows: int
+    kl: KlConfig
+    sparsity_eta: float
+
+
+@dataclass(frozen=True)
+class AnalysisConfig:
+    """Margins and levels of the hypothesis tests, fixed before data."""
+
+    reference: str
+    alpha: float
+    confidence: float
+    equivalence_margin_points: float
+    h2_smallest_ratio: float
+    kl_equivalence_ratio: float
+
+
+@dataclass(frozen=True)
+class ExternalPolicyConfig:
+    """A checkpoint trained elsewhere: evaluated like the others, and analysed as seed `seed` of arm `arm`."""
+
+    name: str
+    path: str
+    arm: str
+    seed: int
+    revision: str = ""

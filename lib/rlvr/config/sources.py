@@ -1,0 +1,39 @@
+"""Where the rows of a data set come from: one frozen dataclass per kind of source."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class SyntheticSource:
+    """Problems of an embedded family (`rlvr.data.families`)."""
+
+    kind: Literal["synthetic"]
+    family: str
+    split: Literal["train", "held_out"]
+
+
+@dataclass(frozen=True)
+class JsonlSource:
+    """Rows of a local `.jsonl` or `.jsonl.gz` file, relative to `data_root`, by the names of its fields."""
+
+    kind: Literal["jsonl"]
+    path: str
+    id_field: str = "id"
+    prompt_field: str = "question"
+    answer_field: str = "answer"
+    # A list of choices shown under the question (multiple choice), or "" when there are none.
+    choices_field: str = ""
+    # A field that lists known near-copies of evaluation problems; rows where it is not empty are dropped.
+    overlap_field: str = ""
+
+
+@dataclass(frozen=True)
+class HoldoutSource:
+    """The rows held out of the training sources (`data.train.holdout`)."""
+
+    kind: Literal["holdout"]
+
+
+Source = SyntheticSource | JsonlSource | HoldoutSource
+SOURCE_KINDS = {"synthetic": SyntheticSource, "jsonl": JsonlSource, "holdout": HoldoutSource}

@@ -1,0 +1,61 @@
+"""The contract between the training loop and whatever generates text."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, Self
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    """How to draw responses. Temperature 0 is greedy. Stop strings stay at the end of the text."""
+
+    max_tokens: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    min_tokens: int = 0
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class GenerationRequest:
+    """`samples` responses to one templated prompt; `prompt_id` is part of their random streams."""
+
+    prompt_id: str
+    text: str
+    samples: int
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One response.
+
+    `token_ids` holds every sampled token, the end-of-sequence token included; `log_probs` are natural
+    logarithms of the untempered (temperature 1, unfiltered) model distribution, one per sampled token.
+    `text` is the decoded response without special tokens.
+    """
+
+    prompt_id: str
+    sample: int
+    prompt_ids: tuple[int, ...]
+    token_ids: tuple[int, ...]
+    text: str
+    finish_reason: Literal["stop", "length"]
+    log_probs: tuple[float, ...]
+
+
+class RolloutEngine(Protocol):
+    """A context manager that samples from the current weights."""
+
+    def generate(
+        self, requests: Sequence[GenerationRequest], params: SamplingParams, seed: int
+    ) -> list[Rollout]:
+        """Return the rollouts of each request, in request order, samples of one request side by side."""
+
+    def load_weights(self, named_tensors: Iterable[tuple[str, Tensor]]) -> None:
+        """Copy the trainer's weights (cast to the engine's dtype); every weight must be given."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc_info: object) -> None: ...
