@@ -70,7 +70,9 @@ def read_json(path: str | Path) -> Any:
 def write_jsonl(path: str | Path, records: Iterable[Mapping[str, Any]]) -> None:
     """Write one JSON object a line; gzip (with mtime 0, so equal content is equal bytes) if named `.gz`."""
     with atomic_path(path) as temporary, temporary.open("wb") as raw:
-        packed = gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0) if str(path).endswith(".gz") else raw
+        packed = (
+            gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0) if str(path).endswith(".gz") else raw
+        )
         with io.TextIOWrapper(packed, encoding="utf-8") as lines:
             for record in records:
                 lines.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
@@ -78,8 +80,8 @@ def write_jsonl(path: str | Path, records: Iterable[Mapping[str, Any]]) -> None:
 
 def read_jsonl(path: str | Path) -> Iterator[dict[str, Any]]:
     """Yield the objects of a `.jsonl` or `.jsonl.gz` file that this package wrote."""
-    opened = gzip.open(path, "rt", encoding="utf-8") if str(path).endswith(".gz") else open(path, encoding="utf-8")
-    with opened as lines:
+    open_text = gzip.open if str(path).endswith(".gz") else open
+    with open_text(path, "rt", encoding="utf-8") as lines:
         for line in lines:
             yield json.loads(line)
 
