@@ -26,6 +26,8 @@ class JsonlSource:
     choices_field: str = ""
     # A field that lists known near-copies of evaluation problems; rows where it is not empty are dropped.
     overlap_field: str = ""
+    # Rows known to be unusable (say, an empty answer upstream), by id; left out and counted.
+    excluded_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

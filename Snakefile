@@ -1,0 +1,51 @@
+# The studies as one DAG: configuration, then the rules in the order of the data's way through them.
+from snakemake.utils import min_version
+
+from rlvr.config.load import ConfigError, check_data_files, validate_config
+
+min_version("9.14")
+
+
+# Another config file replaces the default one wholly, since its tasks must not mix with the default's; what it
+# leaves out comes from config/schema.yaml. `--config` changes single values of either.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config.yaml"
+
+
+try:
+    config = validate_config(config)
+    check_data_files(config)
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
+
+
+include: "rules/common.smk"
+
+
+pathvars:
+    results=RESULTS,
+    logs=f"{RESULTS}/logs",
+    benchmarks=f"{RESULTS}/benchmarks",
+
+
+wildcard_constraints:
+    mode="|".join(config["precision"]["modes"]),
+    seed=r"\d+",
+    rep=r"\d+",
+    task="|".join(config["data"]["evaluation"]),
+    suite="|".join(SUITES),
+    policy=r"[\w-]+",
+
+
+include: "rules/data.smk"
+include: "rules/base_policy.smk"
+include: "rules/precision.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    """Every study, with its report."""
+    default_target: True
+    input:
+        rules.precision.input,

@@ -1,0 +1,125 @@
+"""From the evaluation files of a study to one record per run."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlvr.evaluation.records import KlResult, RunLabel, SuiteResult, TaskResult, WeightChange
+
+# Seed statistics use this repeat of each seed; further ones measure non-determinism only.
+SEED_REPEAT = 1
+POINTS = 100.0
+
+
+@dataclass
+class Run:
+    """One policy: its results on every task, gathered from its suites."""
+
+    label: RunLabel
+    weight_hash: str
+    weight_change: WeightChange | None = None
+    suites: dict[str, str] = field(default_factory=dict)
+    tasks: dict[str, TaskResult] = field(default_factory=dict)
+    kl: dict[str, KlResult] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Study:
+    """Base and runs with the same tasks, the on-task one first; the reference arm first, then by name."""
+
+    on_task: str
+    reference: str
+    tasks: tuple[str, ...]
+    arms: tuple[str, ...]
+    base: Run
+    runs: tuple[Run, ...]
+
+    @property
+    def off_tasks(self) -> tuple[str, ...]:
+        """The tasks that were not trained on."""
+        return self.tasks[1:]
+
+    @property
+    def treatments(self) -> tuple[str, ...]:
+        """The arms that are compared with the reference."""
+        return self.arms[1:]
+
+    def seeds(self, arm: str) -> list[Run]:
+        """The runs that enter seed statistics: one per seed."""
+        return [run for run in self.runs if run.label.arm == arm and run.label.rep == SEED_REPEAT]
+
+    def delta_points(self, run: Run, task: str) -> float:
+        """ΔJ: accuracy of the run minus that of the base, in points."""
+        return POINTS * (run.tasks[task].accuracy - self.base.tasks[task].accuracy)
+
+    def deltas(self, arm: str, tasks: Sequence[str]) -> NDArray[np.float64]:
+        """ΔJ in points, shape (seeds, tasks)."""
+        return np.array([[self.delta_points(run, task) for task in tasks] for run in self.seeds(arm)])
+
+    def kl(self, arm: str, tasks: Sequence[str]) -> NDArray[np.float64]:
+        """Full-vocabulary KL to the base in nats per response, shape (seeds, tasks).
+
+        ValueError names the run and task where it was not measured.
+        """
+        for run in self.seeds(arm):
+            missing = [task for task in tasks if task not in run.kl]
+            if missing:
+                raise ValueError(f"the KL of {_name(run.label)} was not measured on {', '.join(missing)}")
+        return np.array([[run.kl[task].full for task in tasks] for run in self.seeds(arm)])
+
+
+def _name(label: RunLabel) -> str:
+    return f"{label.arm} seed {label.seed} repeat {label.rep}"
+
+
+def _gather(files: Iterable[str | Path]) -> list[Run]:
+    """One `Run` per label; the suites of a run must have scored the same weights and no task twice."""
+    runs: dict[RunLabel, Run] = {}
+    for file in files:
+        suite = SuiteResult.read(file)
+        run = runs.setdefault(suite.run, Run(suite.run, suite.weight_hash, suite.weight_change))
+        if run.weight_hash != suite.weight_hash:
+            raise ValueError(f"{file}: other suites of {_name(suite.run)} scored other weights; evaluate them again")
+        for task in suite.tasks:
+            if task.task in run.tasks:
+                raise ValueError(f"{file}: task {task.task} of {_name(suite.run)} was evaluated twice")
+            run.tasks[task.task] = task
+            run.suites[task.task] = suite.suite
+        run.kl |= {kl.task: kl for kl in suite.kl}
+    return list(runs.values())
+
+
+def _check_tasks(base: Run, runs: Sequence[Run], on_task: str) -> None:
+    if on_task not in base.tasks:
+        known = ", ".join(base.tasks)
+        raise ValueError(f"the base was not evaluated on the on-task {on_task!r}; it was on: {known}")
+    for run in runs:
+        differing = sorted(set(run.tasks) ^ set(base.tasks))
+        if differing:
+            raise ValueError(
+                f"{_name(run.label)} and the base were not evaluated on the same tasks: "
+                f"{', '.join(differing)} is missing on one side"
+            )
+
+
+def load_study(
+    base_files: Sequence[str | Path], run_files: Sequence[str | Path], on_task: str, reference: str
+) -> Study:
+    """Read all suites; ValueError names the run, task or arm that is missing or there twice.
+
+    Tasks keep the order of `base_files`; the order of `run_files` does not matter.
+    """
+    bases = _gather(base_files)
+    if len(bases) != 1:
+        raise ValueError(f"the base files hold {len(bases)} policies; exactly one is the base")
+    base = bases[0]
+    runs = sorted(_gather(run_files), key=lambda run: (run.label.arm, run.label.seed, run.label.rep))
+    _check_tasks(base, runs, on_task)
+    found = {run.label.arm for run in runs if run.label.rep == SEED_REPEAT}
+    if reference not in found:
+        raise ValueError(f"the reference arm {reference!r} has no run; arms with runs: {', '.join(sorted(found))}")
+    tasks = (on_task, *(task for task in base.tasks if task != on_task))
+    return Study(on_task, reference, tasks, (reference, *sorted(found - {reference})), base, tuple(runs))

@@ -1,0 +1,29 @@
+"""Process-wide switches of the arithmetic, set once at the start of a job and recorded."""
+
+import os
+import random
+
+import numpy as np
+import torch
+
+
+def configure_arithmetic(threads: int, deterministic: bool, seed: int) -> dict[str, object]:
+    """Set threads, determinism and fp32 matmul precision (no TF32); return what was set, for provenance.
+
+    The global generators are seeded as a safety net only: everything here draws from generators of its own.
+    """
+    # cuBLAS reads this at its first call; without it deterministic matmuls raise an error on CUDA.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.benchmark = False
+    torch.set_float32_matmul_precision("highest")
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    return {
+        "threads": threads,
+        "deterministic_algorithms": deterministic,
+        "float32_matmul_precision": "highest",
+        "seed": seed,
+    }

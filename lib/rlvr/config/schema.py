@@ -1,0 +1,208 @@
+"""The schema of a config: defaults filled in, and every problem said in one plain line.
+
+The schema is config/schema.yaml. Its keyword `names` allows the names registered under a word, so that a new
+precision mode or verifier needs no edit of the schema.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator, ValidationError
+from jsonschema.validators import extend
+
+SCHEMA_PATH = Path(__file__).parents[3] / "config" / "schema.yaml"
+
+TYPE_WORDS = {
+    "object": "a section of keys",
+    "array": "a list",
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "null",
+}
+BOUND_WORDS = {
+    "minimum": "at least {}",
+    "maximum": "at most {}",
+    "exclusiveMinimum": "greater than {}",
+    "exclusiveMaximum": "less than {}",
+    "minItems": "{} or more entries",
+    "maxItems": "{} or fewer entries",
+    "minProperties": "{} or more entries",
+    "minLength": "{} or more characters",
+}
+
+
+# Further steps of the key's path, and what is wrong there.
+Explanation = Iterator[tuple[list[str], str]]
+
+
+@cache
+def read_schema() -> dict[str, Any]:
+    """The schema as written in config/schema.yaml."""
+    return yaml.safe_load(SCHEMA_PATH.read_text(encoding="utf-8"))
+
+
+@cache
+def registered_names(word: str) -> tuple[str, ...]:
+    """The names that the package registers under `word`: modes, verifiers, templates or families."""
+    from rlvr.data.families import FAMILIES
+    from rlvr.data.templates import TEMPLATES
+    from rlvr.precision import MODES
+    from rlvr.verify.registry import VERIFIERS
+
+    registries = {"modes": MODES, "verifiers": VERIFIERS, "templates": TEMPLATES, "families": FAMILIES}
+    return tuple(registries[word])
+
+
+def resolve(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """`schema` with its `$ref` replaced by what it points to; its own keys win."""
+    if "$ref" not in schema:
+        return dict(schema)
+    target = read_schema()["$defs"][schema["$ref"].removeprefix("#/$defs/")]
+    return {**resolve(target), **{key: value for key, value in schema.items() if key != "$ref"}}
+
+
+def branch(schema: Mapping[str, Any], section: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of a section that comes in kinds: the one of its `kind` (elsewhere `schema` itself)."""
+    for choice in schema.get("allOf", ()):
+        if choice["if"]["properties"]["kind"]["const"] == section.get("kind"):
+            return {**schema, **resolve(choice["then"])}
+    return dict(schema)
+
+
+def fill_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
+    """A copy of `value` with the defaults of `schema` at every depth, keys in the schema's order.
+
+    Numbers take the schema's type (2 becomes 2.0 where any number is allowed), so that two spellings of a
+    value are equal. What does not fit the schema is left as it is.
+    """
+    schema = resolve(schema)
+    if isinstance(value, Mapping):
+        return _fill_section(value, schema)
+    if isinstance(value, list):
+        return [fill_defaults(entry, schema.get("items", {})) for entry in value]
+    if schema.get("type") == "number" and type(value) is int:
+        return float(value)
+    if schema.get("type") == "integer" and isinstance(value, float) and value.is_integer():
+        return int(value)
+    return deepcopy(value)
+
+
+def _fill_section(section: Mapping[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    filled = dict(section)
+    if "kind" in schema.get("properties", {}):
+        kind = schema["properties"]["kind"]
+        if "kind" not in filled and "default" in kind:
+            filled["kind"] = kind["default"]
+        schema = branch(schema, filled)
+    properties = schema.get("properties", {})
+    for key, sub_schema in properties.items():
+        if key not in filled and "default" in sub_schema:
+            filled[key] = sub_schema["default"]
+    others = schema.get("additionalProperties")
+    order = [key for key in properties if key in filled] + [key for key in filled if key not in properties]
+    return {key: fill_defaults(filled[key], properties.get(key, others or {})) for key in order}
+
+
+def _check_names(_: Any, word: str, instance: Any, __: Any) -> Iterator[ValidationError]:
+    if instance not in registered_names(word):
+        yield ValidationError(f"{instance!r} is unknown")
+
+
+@cache
+def _validator() -> Any:
+    checker = extend(Draft202012Validator, {"names": _check_names})
+    return checker(read_schema())
+
+
+def find_problems(config: Any) -> list[str]:
+    """Every way in which `config` departs from the schema, a line each: `key.path: what; allowed: ...`."""
+    lines = []
+    for error in sorted(_validator().iter_errors(config), key=lambda error: list(map(str, error.absolute_path))):
+        lines += _explain(error)
+    return lines
+
+
+def _explain(error: ValidationError) -> list[str]:
+    path = [str(step) for step in error.absolute_path]
+    if "propertyNames" in error.absolute_schema_path:
+        path.append(error.instance)
+    explain = _EXPLAINED.get(str(error.validator), _explain_value)
+    return [f"{'.'.join([*path, *key]) or 'the config'}: {text}" for key, text in explain(error)]
+
+
+def _explain_value(error: ValidationError) -> Explanation:
+    yield [], f"{show(error.instance)} is not allowed; allowed: {describe(error.schema)}"
+
+
+def _explain_unknown_keys(error: ValidationError) -> Explanation:
+    known = list(error.schema.get("properties", {}))
+    for key in map(str, error.instance):
+        if key not in known:
+            close = get_close_matches(key, known, 1)
+            hint = f" (did you mean {close[0]}?)" if close else ""
+            yield [key], f"unknown key{hint}; allowed: {', '.join(known)}"
+
+
+def _explain_missing_keys(error: ValidationError) -> Explanation:
+    for key in error.validator_value:
+        if key not in error.instance:
+            properties = error.schema.get("properties", {})
+            yield [key], f"missing; allowed: {describe(resolve(properties.get(key, {})))}"
+
+
+def _explain_type(error: ValidationError) -> Explanation:
+    hint = ""
+    if isinstance(error.instance, str) and describe(error.schema).startswith(("a number", "a whole number")):
+        hint = " (YAML reads 1e-5 as text: write 1.0e-5)" if _is_number(error.instance) else ""
+    yield [], f"{show(error.instance)} is of the wrong type{hint}; allowed: {describe(error.schema)}"
+
+
+def _explain_names(error: ValidationError) -> Explanation:
+    names = registered_names(error.validator_value)
+    close = get_close_matches(str(error.instance), names, 1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    yield [], f"{show(error.instance)} is unknown{hint}; allowed: {', '.join(names)}"
+
+
+_EXPLAINED: dict[str, Callable[[ValidationError], Explanation]] = {
+    "additionalProperties": _explain_unknown_keys,
+    "required": _explain_missing_keys,
+    "type": _explain_type,
+    "names": _explain_names,
+}
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def show(value: Any) -> str:
+    """A value as a person would write it in YAML, cut to a readable length."""
+    text = yaml.safe_dump(value, default_flow_style=True, width=10_000).removesuffix("\n...\n").strip()
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def describe(schema: Mapping[str, Any]) -> str:
+    """What a schema allows, in words."""
+    if "names" in schema:
+        return ", ".join(registered_names(schema["names"]))
+    if "enum" in schema:
+        return ", ".join(map(str, schema["enum"]))
+    if "pattern_meaning" in schema:
+        return schema["pattern_meaning"]
+    types = schema.get("type", [])
+    words = [TYPE_WORDS[name] for name in ([types] if isinstance(types, str) else types)]
+    bounds = [text.format(schema[key]) for key, text in BOUND_WORDS.items() if key in schema]
+    unique = ["no entry twice"] if schema.get("uniqueItems") else []
+    return ", ".join([" or ".join(words), *bounds, *unique]) or "see config/schema.yaml"

@@ -1,0 +1,5 @@
+"""Sampling evaluation."""
+
+from rlvr.evaluation.estimators import pass_at_k
+
+__all__ = ["pass_at_k"]

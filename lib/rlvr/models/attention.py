@@ -1,0 +1,81 @@
+"""Rotary positions, grouped-query attention, and dropout on attention probabilities."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from rlvr.precision import Dropout
+
+# Up to this length the explicit form trains faster on a CPU in bf16 than torch's fused kernel, whose bf16
+# backward is slow there (bench/decoder.py). The choice looks at shape and dtype only, so that a forward
+# with gradients and one without take the same path and give the same log-probabilities.
+SHORT = 128
+
+
+@dataclass(frozen=True)
+class AttentionDropout:
+    """Dropout for one training forward; masks are drawn from `generator` (on the model's device)."""
+
+    dropout: Dropout
+    generator: torch.Generator
+
+    def __call__(self, probabilities: Tensor) -> Tensor:
+        """Zero each entry with probability `rate` and scale the others by 1 / (1 - rate)."""
+        keep = 1.0 - self.dropout.rate
+        mask = torch.empty_like(probabilities, dtype=torch.float32, requires_grad=False)
+        mask.bernoulli_(keep, generator=self.generator)
+        return probabilities * mask.div_(keep).to(probabilities.dtype)
+
+
+def rotary_table(positions: Tensor, head_dim: int, theta: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Cosines and sines (…, S, head_dim) of RoPE (Su et al. 2021, arXiv:2104.09864), computed in fp32.
+
+    `positions`: integers (…, S). As in transformers, the table is cast to the activations' dtype.
+    """
+    exponents = torch.arange(0, head_dim, 2, device=positions.device).float() / head_dim
+    angles = positions.float().unsqueeze(-1) * (1.0 / theta**exponents)
+    angles = torch.cat((angles, angles), dim=-1)
+    return angles.cos().to(dtype), angles.sin().to(dtype)
+
+
+def rotate(heads: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
+    """Apply RoPE to (B, H, S, D): the first half of D is paired with the second."""
+    cosines, sines = table
+    first, second = heads.chunk(2, dim=-1)
+    return heads * cosines + torch.cat((-second, first), dim=-1) * sines
+
+
+def attend(
+    queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, dropout: AttentionDropout | None
+) -> Tensor:
+    """Grouped-query attention of queries (B, H, S, D) over keys and values (B, K, L, D), H a multiple of K.
+
+    `mask`: boolean (B, 1, S, L), true where a query may look, or None for the causal mask (then S = L).
+    """
+    short = queries.device.type == "cpu" and queries.dtype == torch.bfloat16 and keys.shape[2] <= SHORT
+    if dropout is None and not short:
+        return functional.scaled_dot_product_attention(
+            queries, keys, values, attn_mask=mask, is_causal=mask is None, enable_gqa=True
+        )
+    return _attend_explicitly(queries, keys, values, mask, dropout)
+
+
+def _attend_explicitly(
+    queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, dropout: AttentionDropout | None
+) -> Tensor:
+    """The textbook form: scores in the activations' dtype, softmax in fp32, as transformers' eager path."""
+    batch, heads, length, head_dim = queries.shape
+    groups, slots = keys.shape[1], keys.shape[2]
+    if mask is None:
+        mask = torch.ones(length, slots, dtype=torch.bool, device=queries.device).tril()[None, None]
+    grouped = queries.reshape(batch, groups, -1, head_dim)  # the queries that share one key head, stacked
+    scores = (grouped @ keys.transpose(2, 3)) / math.sqrt(head_dim)
+    scores = scores.view(batch, groups, heads // groups, length, slots)
+    scores = scores.masked_fill(~mask.unsqueeze(2), float("-inf"))
+    probabilities = scores.softmax(dim=-1, dtype=torch.float32).to(queries.dtype)
+    if dropout is not None:
+        probabilities = dropout(probabilities)
+    return (probabilities.view(batch, groups, -1, slots) @ values).view(batch, heads, length, head_dim)

@@ -1,0 +1,122 @@
+"""Policies from and to folders in Hugging Face format."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from rlvr.files import read_json, write_json
+from rlvr.models.decoder import Decoder
+from rlvr.models.decoder_config import DecoderConfig
+from rlvr.models.tokenizers import SmallTokenizer, TextTokenizer
+from rlvr.models.weights import copy_weights, read_weights, write_weights
+
+logger = logging.getLogger(__name__)
+
+CONFIG_FILE = "config.json"
+GENERATION_CONFIG_FILE = "generation_config.json"
+
+
+def policy_folder(path: str | Path, revision: str = "") -> Path:
+    """The local folder of a policy: `path` itself, or the snapshot of the hub id `path` at `revision`."""
+    if Path(path).is_dir():
+        return Path(path)
+    if not revision:
+        raise FileNotFoundError(
+            f"{path}: no such folder; if it is a hub id, pin its revision (a commit hash), so that every run "
+            "starts from the same weights"
+        )
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(str(path), revision=revision))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise FileNotFoundError(
+            f"{path} at revision {revision} is neither a folder nor could it be fetched: {error}\n"
+            f"On a machine with network: hf download {path} --revision {revision}; then copy the cache "
+            "folder (HF_HOME) here, or give the downloaded folder as the path"
+        ) from error
+
+
+def read_config(folder: str | Path) -> dict[str, Any]:
+    """The raw config.json of a policy folder."""
+    path = Path(folder) / CONFIG_FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder}: no {CONFIG_FILE}, so this is no policy in Hugging Face format")
+    return read_json(path)
+
+
+def load_policy(
+    path: str | Path,
+    master: torch.dtype,
+    compute: torch.dtype,
+    logits_fp32: bool = True,
+    device: str | torch.device = "cpu",
+    revision: str = "",
+) -> nn.Module:
+    """A causal language model whose call returns an object with `.logits` (B, S, vocabulary).
+
+    Qwen2- and Llama-family models become a `Decoder`. Any other architecture goes through transformers:
+    weights in `master`, and torch's autocast to `compute` where the two differ; its casts are then torch's.
+    """
+    folder = policy_folder(path, revision)
+    config = DecoderConfig.from_hf(read_config(folder))
+    if config is None:
+        return _load_with_transformers(folder, master, compute, torch.device(device))
+    model = Decoder(config, master, compute, logits_fp32)
+    ignored = frozenset({"lm_head.weight"}) if config.tied_embeddings else frozenset()
+    copy_weights(read_weights(folder), dict(model.named_parameters()), ignored)
+    return model.to(device)
+
+
+def _load_with_transformers(
+    folder: Path, master: torch.dtype, compute: torch.dtype, device: torch.device
+) -> nn.Module:
+    from transformers import AutoModelForCausalLM
+
+    logger.info("%s: not of the Qwen2 or Llama family, computed by transformers", folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=master).to(device).eval()
+    if compute != master:
+        # Replaced on the instance, so that the weights keep their names.
+        model.forward = torch.autocast(device.type, dtype=compute)(model.forward)
+    return model
+
+
+def load_tokenizer(path: str | Path, revision: str = "") -> TextTokenizer:
+    """The tokenizer of a policy, with a pad token: EOS where it has none of its own."""
+    folder = policy_folder(path, revision)
+    small = SmallTokenizer.read(folder)
+    if small is not None:
+        return small
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    if tokenizer.eos_token_id is None:
+        raise ValueError(
+            f"{folder}: the tokenizer has no end-of-sequence token, so responses could never end; set "
+            "eos_token in its tokenizer_config.json"
+        )
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def save_policy(
+    model: nn.Module, tokenizer: TextTokenizer, path: str | Path, source_config: Mapping[str, Any]
+) -> None:
+    """Write a policy into the existing folder `path`, weights in the dtype that they have.
+
+    `source_config`: the config.json that the model came from (`read_config`) or `DecoderConfig.to_hf`.
+    """
+    folder = Path(path)
+    ends = source_config.get("eos_token_id") or tokenizer.eos_token_id
+    dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
+    config = {key: value for key, value in source_config.items() if key != "torch_dtype"}
+    write_json(folder / CONFIG_FILE, config | {"dtype": dtype, "eos_token_id": ends})
+    write_json(folder / GENERATION_CONFIG_FILE, {"eos_token_id": ends, "pad_token_id": tokenizer.pad_token_id})
+    tokenizer.save_pretrained(str(folder))
+    write_weights(model.named_parameters(), folder)

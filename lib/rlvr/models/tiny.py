@@ -1,0 +1,55 @@
+"""From-scratch policies: a Qwen2-shaped decoder with normally distributed weights."""
+
+import torch
+from torch import nn
+
+from rlvr.config.policy import ArchitectureConfig
+from rlvr.models.decoder import Decoder
+from rlvr.models.decoder_config import DecoderConfig
+
+
+def decoder_config(architecture: ArchitectureConfig, vocab_size: int) -> DecoderConfig:
+    """The Qwen2-family config of an architecture; ValueError when its sizes do not divide."""
+    hidden, heads = architecture.hidden_size, architecture.heads
+    if hidden % heads or (hidden // heads) % 2:
+        raise ValueError(
+            f"base.architecture: hidden_size {hidden} must be an even multiple of heads {heads} "
+            "(RoPE pairs the dimensions of a head)"
+        )
+    if heads % architecture.kv_heads:
+        raise ValueError(
+            f"base.architecture: heads {heads} must be a multiple of kv_heads {architecture.kv_heads}"
+        )
+    return DecoderConfig(
+        model_type="qwen2",
+        vocab_size=vocab_size,
+        hidden_size=hidden,
+        layers=architecture.layers,
+        heads=heads,
+        kv_heads=architecture.kv_heads,
+        head_dim=hidden // heads,
+        mlp_size=architecture.mlp_size,
+        max_positions=architecture.max_positions,
+        rope_theta=architecture.rope_theta,
+        rms_norm_eps=architecture.rms_norm_eps,
+        tied_embeddings=architecture.tied_embeddings,
+        qkv_bias=True,
+        output_bias=False,
+        mlp_bias=False,
+    )
+
+
+def initialise(model: nn.Module, std: float, seed: int) -> None:
+    """Matrices from N(0, std²), norms one, biases zero, as transformers' default for this family.
+
+    Drawn in fp32 on the CPU in the order of the parameters, so the device changes nothing.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("bias"):
+                parameter.zero_()
+            elif "norm" in name:
+                parameter.fill_(1.0)
+            else:
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)

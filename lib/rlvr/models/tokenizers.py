@@ -1,0 +1,136 @@
+"""Small from-scratch tokenizers, and a light reader for them.
+
+Both are ordinary `tokenizer.json` files, which transformers' AutoTokenizer loads too; reading them with the
+`tokenizers` library alone spares each job the seconds that importing transformers' tokenizers takes.
+"""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, Protocol, Self
+
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+
+from rlvr.data.families import CHARACTERS
+from rlvr.files import read_json, write_json
+
+logger = logging.getLogger(__name__)
+
+PAD_TOKEN = "<|pad|>"
+EOS_TOKEN = "<|eos|>"
+TOKENIZER_FILE = "tokenizer.json"
+TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
+
+
+class TextTokenizer(Protocol):
+    """What this package needs of a tokenizer; transformers' own have it all."""
+
+    pad_token_id: int | None
+    eos_token_id: int | None
+
+    def __len__(self) -> int: ...
+
+    def encode(self, text: str, add_special_tokens: bool = True) -> list[int]: ...
+
+    def decode(self, token_ids: Sequence[int], skip_special_tokens: bool = False) -> str: ...
+
+    def batch_decode(
+        self, sequences: Sequence[Sequence[int]], skip_special_tokens: bool = False
+    ) -> list[str]: ...
+
+    def save_pretrained(self, save_directory: str) -> object: ...
+
+
+class SmallTokenizer:
+    """A `TextTokenizer` over one `tokenizers.Tokenizer`; text that spells a special token stays text."""
+
+    def __init__(self, tokenizer: Tokenizer, pad_token: str = PAD_TOKEN, eos_token: str = EOS_TOKEN):
+        self._tokenizer = tokenizer
+        self._tokenizer.encode_special_tokens = True
+        self._special = {"pad_token": pad_token, "eos_token": eos_token}
+        self.pad_token_id = tokenizer.token_to_id(pad_token)
+        self.eos_token_id = tokenizer.token_to_id(eos_token)
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Self | None:
+        """The tokenizer that `save_pretrained` wrote to the folder; None for any other kind."""
+        folder = Path(folder)
+        if not (folder / TOKENIZER_CONFIG_FILE).is_file() or not (folder / TOKENIZER_FILE).is_file():
+            return None
+        facts = read_json(folder / TOKENIZER_CONFIG_FILE)
+        if not facts.get("rlvr_small_tokenizer", False):
+            return None
+        tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
+        return cls(tokenizer, facts["pad_token"], facts["eos_token"])
+
+    def __len__(self) -> int:
+        return self._tokenizer.get_vocab_size()
+
+    def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
+        """Token ids; a character outside the alphabet is a ValueError."""
+        try:
+            return self._tokenizer.encode(text, add_special_tokens=add_special_tokens).ids
+        except Exception as error:  # the tokenizers library raises nothing narrower
+            raise ValueError(
+                f"text has characters that the tokenizer lacks: {text[:80]!r} "
+                "(base.tokenizer: bytes can encode any text)"
+            ) from error
+
+    def decode(self, token_ids: Sequence[int], skip_special_tokens: bool = False) -> str:
+        """Text of one sequence; bytes that are not UTF-8 become U+FFFD."""
+        return self._tokenizer.decode(list(token_ids), skip_special_tokens=skip_special_tokens)
+
+    def batch_decode(
+        self, sequences: Sequence[Sequence[int]], skip_special_tokens: bool = False
+    ) -> list[str]:
+        """Texts of many sequences."""
+        return self._tokenizer.decode_batch(
+            [list(sequence) for sequence in sequences], skip_special_tokens=skip_special_tokens
+        )
+
+    def save_pretrained(self, save_directory: str) -> None:
+        """Write tokenizer.json and the tokenizer_config.json that AutoTokenizer reads."""
+        self._tokenizer.save(str(Path(save_directory) / TOKENIZER_FILE))
+        facts = {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "clean_up_tokenization_spaces": False,
+            "padding_side": "right",
+            "rlvr_small_tokenizer": True,
+        }
+        write_json(Path(save_directory) / TOKENIZER_CONFIG_FILE, facts | self._special)
+
+
+def character_tokenizer() -> SmallTokenizer:
+    """One token a character of the embedded families' alphabet: pad 0, eos 1, then CHARACTERS; no BOS."""
+    tokens = [PAD_TOKEN, EOS_TOKEN, *CHARACTERS]
+    tokenizer = Tokenizer(models.WordLevel({token: index for index, token in enumerate(tokens)}))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+    tokenizer.decoder = decoders.Fuse()
+    tokenizer.add_special_tokens([PAD_TOKEN, EOS_TOKEN])
+    return SmallTokenizer(tokenizer)
+
+
+def byte_tokenizer() -> SmallTokenizer:
+    """One token a UTF-8 byte (ids 0 to 255 are the bytes), pad 256, eos 257; any text round-trips; no BOS."""
+    tokens = {character: byte for byte, character in enumerate(_byte_characters())}
+    tokens |= {PAD_TOKEN: 256, EOS_TOKEN: 257}
+    tokenizer = Tokenizer(models.BPE(vocab=tokens, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([PAD_TOKEN, EOS_TOKEN])
+    return SmallTokenizer(tokenizer)
+
+
+def _byte_characters() -> list[str]:
+    """The printable stand-in of each byte in GPT-2's byte-level alphabet (Radford et al. 2019).
+
+    Printable Latin-1 characters stand for themselves, the other bytes for U+0100 upwards in order.
+    """
+    printable = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
+    others = iter(range(256, 512))
+    return [chr(byte) if byte in printable else chr(next(others)) for byte in range(256)]
+
+
+def small_tokenizer(name: Literal["characters", "bytes"]) -> SmallTokenizer:
+    """The tokenizer that `base.tokenizer` names."""
+    return {"characters": character_tokenizer, "bytes": byte_tokenizer}[name]()

@@ -1,0 +1,76 @@
+"""Weights on disk (safetensors, one file or Hugging Face's shards) and their fingerprint."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from rlvr.files import read_json
+
+SINGLE_FILE = "model.safetensors"
+SHARD_INDEX = "model.safetensors.index.json"
+
+
+def weight_hash(named_tensors: Iterable[tuple[str, Tensor]]) -> str:
+    """SHA-256 over name, dtype, shape and bytes of each tensor, in the order of the names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(named_tensors, key=lambda item: item[0]):
+        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        plain = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(plain.view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    if (folder / SHARD_INDEX).is_file():
+        names = sorted(set(read_json(folder / SHARD_INDEX)["weight_map"].values()))
+    else:
+        names = [SINGLE_FILE]
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{folder}: no weights {', '.join(missing)}; a policy folder holds {SINGLE_FILE}, or shards with "
+            f"{SHARD_INDEX} (weights in pytorch_model.bin must be converted to safetensors first)"
+        )
+    return [folder / name for name in names]
+
+
+def read_weights(folder: str | Path) -> Iterator[tuple[str, Tensor]]:
+    """Yield each stored weight with its name, in its stored dtype, one at a time."""
+    for path in _weight_files(Path(folder)):
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118 - not a dict
+                yield name, file.get_tensor(name)
+
+
+def write_weights(named_tensors: Iterable[tuple[str, Tensor]], folder: str | Path) -> None:
+    """Write all weights to the folder's single safetensors file, in the dtypes that they have."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in named_tensors}
+    save_file(tensors, Path(folder) / SINGLE_FILE, metadata={"format": "pt"})
+
+
+def copy_weights(
+    source: Iterable[tuple[str, Tensor]], target: Mapping[str, Tensor], ignored: frozenset[str] = frozenset()
+) -> None:
+    """Copy weights by name into `target`, cast to its dtypes; names and shapes must match exactly.
+
+    `ignored`: names that `source` may hold and `target` need not (the head of a model with tied embeddings).
+    """
+    missing = set(target)
+    with torch.no_grad():
+        for name, tensor in source:
+            if name in target:
+                if tensor.shape != target[name].shape:
+                    raise ValueError(
+                        f"weight {name} has shape {tuple(tensor.shape)}; the model needs {tuple(target[name].shape)}"
+                    )
+                target[name].copy_(tensor)
+                missing.discard(name)
+            elif name not in ignored:
+                raise ValueError(f"weight {name} is not part of the model")
+    if missing:
+        raise ValueError(f"weights are missing: {', '.join(sorted(missing))}")

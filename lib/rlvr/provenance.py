@@ -1,0 +1,43 @@
+"""What a result came from: code, config, inputs, versions, device, dtypes and weights."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rlvr.files import sha256_file
+
+PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "safetensors", "math-verify", "snakemake", "rlvr")
+
+
+def digest(record: Any) -> str:
+    """SHA-256 of a plain record or dataclass as canonical JSON."""
+    plain = asdict(record) if is_dataclass(record) else record
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def hash_inputs(paths: Mapping[str, str | Path]) -> dict[str, str]:
+    """SHA-256 of every input by name; of a folder, over its files' relative names and hashes."""
+    hashes = {}
+    for name, path in paths.items():
+        path = Path(path)
+        if path.is_dir():
+            files = sorted(file for file in path.rglob("*") if file.is_file())
+            hashes[name] = digest([(str(file.relative_to(path)), sha256_file(file)) for file in files])
+        else:
+            hashes[name] = sha256_file(path)
+    return hashes
+
+
+def environment() -> dict[str, Any]:
+    """Python, platform and package versions."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "packages": {package: version(package) for package in PACKAGES},
+    }

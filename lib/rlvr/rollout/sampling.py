@@ -1,0 +1,43 @@
+"""From next-token logits to sampled tokens, one uniform number a token."""
+
+import torch
+from torch import Tensor
+
+from rlvr.rollout.engine import SamplingParams
+
+
+def check_sampling(params: SamplingParams) -> None:
+    """ValueError for parameters that no engine can honour."""
+    if params.max_tokens < 1:
+        raise ValueError(f"max_tokens is {params.max_tokens}; at least one token must be allowed")
+    if not 0 <= params.min_tokens <= params.max_tokens:
+        raise ValueError(f"min_tokens is {params.min_tokens}; allowed is 0 to max_tokens ({params.max_tokens})")
+    if params.temperature < 0:
+        raise ValueError(f"temperature is {params.temperature}; allowed is 0 (greedy) or more")
+    if not 0 < params.top_p <= 1:
+        raise ValueError(f"top_p is {params.top_p}; allowed is more than 0 and at most 1")
+
+
+def sample_tokens(logits: Tensor, uniforms: Tensor, temperature: float, top_p: float) -> Tensor:
+    """Draw a token per row by inverting its cumulative distribution at the row's uniform number.
+
+    `logits`: (R, V) fp32, -inf where a token is forbidden. `uniforms`: (R,) float64 in [0, 1).
+    `top_p` keeps the smallest set of most likely tokens whose probability reaches it (nucleus sampling,
+    arXiv:1904.09751), renormalised. Temperature 0 takes the first of the most likely. Returns (R,) int64.
+    """
+    if temperature == 0.0:
+        return logits.argmax(dim=-1)
+    probabilities = (logits / temperature).softmax(dim=-1)
+    if top_p == 1.0:
+        return _invert(probabilities.cumsum(dim=-1, dtype=torch.float64), uniforms)
+    ordered, tokens = probabilities.sort(dim=-1, descending=True, stable=True)
+    cumulative = ordered.cumsum(dim=-1, dtype=torch.float64)
+    outside = cumulative - ordered >= top_p  # what comes before already reaches top_p
+    cumulative = ordered.masked_fill(outside, 0.0).cumsum(dim=-1, dtype=torch.float64)
+    return tokens.gather(1, _invert(cumulative, uniforms)[:, None])[:, 0]
+
+
+def _invert(cumulative: Tensor, uniforms: Tensor) -> Tensor:
+    """First index whose cumulative probability exceeds the uniform number (scaled to the row's total)."""
+    targets = uniforms[:, None] * cumulative[:, -1:]
+    return torch.searchsorted(cumulative, targets, right=True)[:, 0].clamp_(max=cumulative.shape[1] - 1)

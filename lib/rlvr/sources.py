@@ -1,0 +1,86 @@
+"""A digest of the code that a script really reaches, so that a fix in the package reruns what depends on it.
+
+Reached are the script and every `rlvr` module that it imports, directly or indirectly, at module level or inside
+a function. Only names are followed, so a module must be imported by its full name from where it is defined.
+`__init__` files are left out: they hold re-exports only (a test checks that), and following them would tie
+every rule to the whole package. A module that reads a file of the package names it in a constant `DATA_FILES`
+(a tuple of file names beside the module); these are part of the digest.
+"""
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+
+
+def code_digest(script: str | Path) -> str:
+    """Twelve hexadecimal digits over the syntax trees that `script` reaches and the data files they name.
+
+    Comments and layout do not count, docstrings do. Computed once per process and script.
+    """
+    return _digest(Path(script).resolve())
+
+
+@cache
+def _digest(script: Path) -> str:
+    digest = hashlib.sha256()
+    for path in reached_files(script):
+        name = path.relative_to(PACKAGE).as_posix() if path.is_relative_to(PACKAGE) else path.name
+        content = ast.dump(_tree(path)).encode() if path.suffix == ".py" else path.read_bytes()
+        digest.update(f"{name} {hashlib.sha256(content).hexdigest()}\n".encode())
+    return digest.hexdigest()[:12]
+
+
+def reached_files(script: Path) -> list[Path]:
+    """`script`, the package's modules that it reaches, and the data files that these name, sorted."""
+    found: set[Path] = set()
+    queue = [script.resolve()]
+    while queue:
+        path = queue.pop()
+        if path not in found:
+            found.add(path)
+            if path.suffix == ".py":
+                queue += _imported_modules(path)
+                queue += _named_data_files(path)
+    return sorted(found)
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def _imported_modules(path: Path) -> Iterator[Path]:
+    for node in ast.walk(_tree(path)):
+        for name in _imported_names(node):
+            module = _module_file(name)
+            if module:
+                yield module
+
+
+def _imported_names(node: ast.AST) -> Iterator[str]:
+    """Full names that an import statement may load; `from a.b import c` may mean module a.b or a.b.c."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        if node.level:
+            raise ValueError(f"line {node.lineno}: relative import; the package imports by full name")
+        yield node.module
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _module_file(name: str) -> Path | None:
+    package, *parts = name.split(".")
+    path = PACKAGE.joinpath(*parts).with_suffix(".py")
+    return path if package == PACKAGE.name and parts and path.is_file() else None
+
+
+def _named_data_files(path: Path) -> Iterator[Path]:
+    for node in _tree(path).body:
+        if isinstance(node, ast.Assign) and any(
+            isinstance(target, ast.Name) and target.id == "DATA_FILES" for target in node.targets
+        ):
+            yield from (path.parent / name for name in ast.literal_eval(node.value))

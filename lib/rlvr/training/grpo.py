@@ -1,0 +1,133 @@
+"""The GRPO loop; DAPO, Dr. GRPO and REINFORCE are configurations of it."""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from rlvr.config.precision import GrpoConfig
+from rlvr.data.problem import Problem
+from rlvr.optim import AdamW
+from rlvr.precision import PrecisionMode
+from rlvr.rollout.engine import RolloutEngine
+from rlvr.training.dtype_contract import DtypeContract
+from rlvr.training.groups import collect_groups
+from rlvr.training.metrics import Progress, Row, WeightTracker, logged_rollouts, rollout_metrics
+from rlvr.training.update import batch_metrics, learning_rate, make_batch, update_policy
+from rlvr.verify.registry import Judge
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class TrainingState:
+    """What changes from step to step: all of it is in a checkpoint."""
+
+    step: int = 0
+    metrics: list[Row] = field(default_factory=list)
+    rollouts: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The parts of a run that stay: data, models, engine, contract."""
+
+    config: GrpoConfig
+    seed: int
+    template: str
+    mode: PrecisionMode
+    problems: list[Problem]
+    device: torch.device
+    pad_id: int
+    model: nn.Module
+    base: nn.Module
+    optimizer: AdamW
+    engine: RolloutEngine
+    judge: Judge
+    contract: DtypeContract
+    tracker: WeightTracker
+
+
+def _empty_update() -> dict[str, float]:
+    """Metrics of a step in which every group was dropped: nothing was trained."""
+    names = ("loss", "grad_norm", "clip_fraction", "ratio_max", "entropy", "kl_base_k1", "kl_base_k3")
+    return dict.fromkeys((*names, "logprob_mismatch_mean", "logprob_mismatch_max"), math.nan)
+
+
+def _clock(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def train_step(setting: Setting, step: int) -> tuple[Row, list[dict[str, Any]]]:
+    """One step of the GRPO loop: sample, verify, score, update; returns metrics and rollouts to log."""
+    config, seed = setting.config, setting.seed
+    started = _clock(setting.device)
+    setting.engine.load_weights(setting.model.named_parameters())
+    collected = collect_groups(
+        setting.problems, setting.template, setting.engine, setting.judge, config, seed, step
+    )
+    scored = updated = _clock(setting.device)
+    before = setting.tracker.copy()
+    losses = _empty_update()
+    if collected.kept:
+        batch = make_batch(
+            collected.kept, setting.model, setting.base, setting.pad_id, config, setting.device
+        )
+        scored = _clock(setting.device)
+        result = update_policy(
+            setting.model, setting.optimizer, batch, config, setting.mode, setting.contract, seed, step
+        )
+        updated = _clock(setting.device)
+        losses = batch_metrics(batch) | vars(result)
+    else:
+        logger.warning("step %d: every group was all right or all wrong; nothing to train on", step + 1)
+    row = {"step": step + 1} | rollout_metrics(collected) | losses
+    row |= setting.tracker.compare(before, setting.optimizer)
+    seconds = _clock(setting.device) - started
+    row |= {
+        "learning_rate": learning_rate(step, config),
+        "seconds_rollout": collected.seconds_rollout,
+        "seconds_verify": collected.seconds_verify,
+        "seconds_log_probs": scored - started - collected.seconds_rollout - collected.seconds_verify,
+        "seconds_update": updated - scored,
+        "seconds_step": seconds,
+        "tokens_per_second": row["tokens"] / seconds,
+        "rollouts_per_second": row["rollouts"] / seconds,
+    }
+    log_now = (step + 1) % config.log_rollouts_every_steps == 0 or step == 0
+    return row, logged_rollouts(step + 1, collected.sampled, config.log_rollouts_count) if log_now else []
+
+
+def train(
+    setting: Setting,
+    state: TrainingState,
+    save: Callable[[TrainingState], None],
+    snapshot: Callable[[int], None],
+) -> None:
+    """Run the loop from `state` to the last step, updating `state`.
+
+    `save` is called every `checkpoint_every_steps` steps, `snapshot` (with the number of finished steps) at
+    the configured ones, before the checkpoint of the same step.
+    """
+    config = setting.config
+    progress = Progress(config.steps, first=state.step)
+    while state.step < config.steps:
+        started = time.perf_counter()
+        row, records = train_step(setting, state.step)
+        state.step += 1
+        state.metrics.append(row)
+        state.rollouts.extend(records)
+        state.seconds += time.perf_counter() - started
+        progress.report(row)
+        if state.step in config.snapshot_steps:
+            snapshot(state.step)
+        if state.step % config.checkpoint_every_steps == 0 and state.step < config.steps:
+            save(state)

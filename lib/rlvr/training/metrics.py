@@ -1,0 +1,153 @@
+"""One row of metrics.csv a step, the logged rollouts, progress lines and TensorBoard files."""
+
+import csv
+import io
+import logging
+import math
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rlvr.files import atomic_path, write_text
+from rlvr.training.groups import Collected, Group
+
+logger = logging.getLogger(__name__)
+
+Row = dict[str, float | int]
+
+
+def rollout_metrics(collected: Collected) -> Row:
+    """What was sampled in a step, dropped groups included (what is kept is no fair sample of the policy)."""
+    rollouts = [rollout for group in collected.sampled for rollout in group.rollouts]
+    rewards = np.array([reward for group in collected.sampled for reward in group.rewards])
+    lengths = np.array([len(rollout.token_ids) for rollout in rollouts])
+    return {
+        "reward_mean": float(rewards.mean()),
+        "reward_std": float(rewards.std()),
+        "accuracy": float(np.mean([v.reward for group in collected.sampled for v in group.verdicts])),
+        "response_length_mean": float(lengths.mean()),
+        "response_length_max": int(lengths.max()),
+        "finished_share": float(np.mean([rollout.finish_reason == "stop" for rollout in rollouts])),
+        "groups_kept": len(collected.kept),
+        "groups_dropped": len(collected.sampled) - len(collected.kept),
+        "resampling_rounds": collected.resampling_rounds,
+        "prompts_short": collected.prompts_short,
+        "rollouts": len(rollouts),
+        "tokens": int(lengths.sum()),
+    }
+
+
+class WeightTracker:
+    """What a step did to the weights: size of the change, share changed in bf16 view, updates lost."""
+
+    def __init__(self, model: nn.Module, base: Mapping[str, Tensor]):
+        self._parameters = dict(model.named_parameters())
+        self._base = {name: base[name].bfloat16() for name in self._parameters}
+        self._weights = sum(parameter.numel() for parameter in self._parameters.values())
+
+    def copy(self) -> dict[str, Tensor]:
+        """The weights as they are now."""
+        return {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
+
+    @torch.no_grad()
+    def compare(self, before: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> Row:
+        """Metrics of the change since `before`.
+
+        `updates_lost`: share of weights with a non-zero first moment, hence a non-zero update, whose stored
+        value did not change over the step.
+        """
+        moved = size = 0.0
+        changed = wanted = lost = 0
+        for name, parameter in self._parameters.items():
+            moved += float((parameter.float() - before[name].float()).square().sum())
+            size += float(before[name].float().square().sum())
+            changed += int((parameter.bfloat16() != self._base[name]).sum())
+            if parameter in optimizer.state:
+                attempted = optimizer.state[parameter]["exp_avg"] != 0
+                wanted += int(attempted.sum())
+                lost += int((attempted & (parameter == before[name])).sum())
+        return {
+            "update_to_weight": math.sqrt(moved / size),
+            "weights_changed_bf16": changed / self._weights,
+            "updates_lost": lost / wanted if wanted else math.nan,
+        }
+
+
+def logged_rollouts(step: int, groups: Sequence[Group], count: int) -> list[dict[str, Any]]:
+    """The first `count` rollouts of a step as plain records, one per group in turn."""
+    records = []
+    width = max(len(group.rollouts) for group in groups)
+    for sample in range(width):
+        for group in groups:
+            if len(records) == count:
+                return records
+            rollout, verdict = group.rollouts[sample], group.verdicts[sample]
+            records.append(
+                {
+                    "step": step,
+                    "problem": group.problem.id,
+                    "prompt": group.problem.prompt,
+                    "truth": group.problem.answer,
+                    "response": rollout.text,
+                    "answer": verdict.answer,
+                    "correct": verdict.reward,
+                    "reason": verdict.reason,
+                    "reward": group.rewards[sample],
+                    "finish_reason": rollout.finish_reason,
+                    "tokens": len(rollout.token_ids),
+                    "log_prob": sum(rollout.log_probs),
+                }
+            )
+    return records
+
+
+def write_metrics(path: str | Path, rows: Sequence[Row]) -> None:
+    """Write metrics.csv; NaN is an empty cell."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    table.writeheader()
+    for row in rows:
+        table.writerow({key: "" if value != value else value for key, value in row.items()})
+    write_text(path, text.getvalue())
+
+
+def write_tensorboard(folder: str | Path, rows: Sequence[Row]) -> None:
+    """Write the same metrics as TensorBoard scalars."""
+    from tensorboardX import SummaryWriter
+
+    with atomic_path(folder) as temporary, SummaryWriter(logdir=str(temporary)) as writer:
+        for row in rows:
+            for key, value in row.items():
+                if key != "step" and value == value:
+                    writer.add_scalar(key, value, global_step=row["step"])
+
+
+class Progress:
+    """Plain progress lines in the job's log; `python -m rlvr status` reads them back."""
+
+    def __init__(self, total: int, first: int, every_seconds: float = 1.0):
+        self._total, self._first, self._every = total, first, every_seconds
+        self._started = time.monotonic()
+        self._last = -math.inf
+
+    def report(self, row: Row) -> None:
+        """Log one line, at most one a second, and always the last."""
+        now, step = time.monotonic(), int(row["step"])
+        if step < self._total and now - self._last < self._every:
+            return
+        self._last = now
+        left = (now - self._started) / (step - self._first) * (self._total - step)
+        logger.info(
+            "step %d/%d reward %.3f accuracy %.3f tokens/s %.0f left %ds",
+            step,
+            self._total,
+            row["reward_mean"],
+            row["accuracy"],
+            row["tokens_per_second"],
+            round(left),
+        )

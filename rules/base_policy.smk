@@ -1,0 +1,47 @@
+# The policy that every run starts from, and policies trained elsewhere.
+
+
+rule train_base_policy:
+    """Train the base policy by SFT, or link a pretrained one, so that all runs start from equal weights."""
+    input:
+        base_sources,
+    output:
+        policy=directory("<results>/base/policy"),
+        metrics="<results>/base/metrics.csv",
+    log:
+        "<logs>/train_base_policy.log",
+    benchmark:
+        "<benchmarks>/train_base_policy.tsv"
+    threads: config["compute_threads"]
+    resources:
+        gpu=config["resources"]["train_base_policy"]["gpu"],
+        mem_mb=memory_of("train_base_policy"),
+        runtime=config["resources"]["train_base_policy"]["runtime"],
+    params:
+        base=config["base"],
+        data_root=config["data_root"],
+        device=config["device"],
+        compute_threads=config["compute_threads"],
+        checkpoints=f"{RESULTS}/checkpoints/train_base_policy",
+        code=code_of("train_base_policy.py"),
+    script:
+        "../workflow_scripts/train_base_policy.py"
+
+
+use rule train_base_policy as fetch_external_policy with:
+    input:
+        lambda wildcards: local_folder(EXTERNAL_POLICIES[wildcards.policy]["path"]),
+    output:
+        policy=directory("<results>/precision/external/{policy}/policy"),
+        metrics="<results>/precision/external/{policy}/metrics.csv",
+    log:
+        "<logs>/fetch_external_policy/{policy}.log",
+    benchmark:
+        "<benchmarks>/fetch_external_policy/{policy}.tsv"
+    params:
+        base=external_policy,
+        data_root=config["data_root"],
+        device=config["device"],
+        compute_threads=config["compute_threads"],
+        checkpoints=f"{RESULTS}/checkpoints/fetch_external_policy/{{policy}}",
+        code=code_of("train_base_policy.py"),

@@ -1,0 +1,150 @@
+# Input, params and resource functions of all rules. They read wildcards and config, nothing else.
+from pathlib import Path
+
+from rlvr.precision import resolve_mode
+from rlvr.sources import code_digest
+
+# The folder of <results>, for params, where path variables are not filled in.
+RESULTS = f"results/{config['name']}"
+STUDY = config["precision"]
+EVALUATION = STUDY["evaluation"]
+SUITES = EVALUATION["suites"]
+EXTERNAL_POLICIES = {policy["name"]: policy for policy in STUDY["external_policies"]}
+PRECISION_ANALYSIS = {
+    "runs": "<results>/precision/analysis/runs.csv",
+    "arms": "<results>/precision/analysis/arms.csv",
+    "weights": "<results>/precision/analysis/weights.csv",
+    "variance_components": "<results>/precision/analysis/variance_components.csv",
+    "hypotheses": "<results>/precision/analysis/hypotheses.json",
+    "gain": "<results>/precision/analysis/gain.json",
+}
+PRECISION_FIGURES = ["training_curves", "delta_by_task", "variance_ratio", "kl_by_task", "sparsity", "kl_drift"]
+
+
+def code_of(adaptor):
+    """Digest of the code that an adaptor reaches: an edit of it reruns the rule."""
+    return code_digest(Path(workflow.basedir) / "workflow_scripts" / adaptor)
+
+
+def memory_of(group):
+    """Host memory in MB of a group of jobs; each retry asks for as much again."""
+    return lambda wildcards, attempt: attempt * config["resources"][group]["mem_mb"]
+
+
+def source_files(sources):
+    """The local files that data sources read."""
+    return [str(Path(config["data_root"]) / source["path"]) for source in sources if source["kind"] == "jsonl"]
+
+
+def task_files(tasks):
+    """The prepared problems of evaluation tasks."""
+    return [f"<results>/data/eval/{task}.jsonl" for task in tasks]
+
+
+def is_holdout(task):
+    """Whether a task is held out of the training sources."""
+    return config["data"]["evaluation"][task]["source"]["kind"] == "holdout"
+
+
+def holdout_training_data(task):
+    """The training section, for the task that is held out of it."""
+    return config["data"]["train"] if is_holdout(task) else None
+
+
+def evaluation_source_files(wildcards):
+    """The files that a task's rows come from; those of the training set for the holdout."""
+    if is_holdout(wildcards.task):
+        return source_files(config["data"]["train"]["sources"])
+    return source_files([config["data"]["evaluation"][wildcards.task]["source"]])
+
+
+def holdout_excludes(wildcards):
+    """The other tasks' problems, which the holdout must not repeat."""
+    others = (task for task in config["data"]["evaluation"] if task != wildcards.task)
+    return task_files(others) if is_holdout(wildcards.task) else []
+
+
+def base_sources(wildcards):
+    """What the base policy is made from, as far as it lies in local files."""
+    base = config["base"]
+    if base["kind"] == "pretrained":
+        return local_folder(base["path"])
+    return source_files([base["examples"]])
+
+
+def local_folder(path):
+    """A policy's folder as an input; a hub id is none."""
+    return [path] if Path(path).is_dir() else []
+
+
+def external_policy(wildcards):
+    """A checkpoint trained elsewhere, as a pretrained policy."""
+    policy = EXTERNAL_POLICIES[wildcards.policy]
+    return {"kind": "pretrained", "path": policy["path"], "revision": policy["revision"]}
+
+
+def training_job(wildcards):
+    """One training run; the dropout rate is part of it only where the mode has dropout."""
+    return {
+        "mode": wildcards.mode,
+        "dropout_rate": resolve_mode(wildcards.mode, STUDY["dropout_rate"]).dropout.rate,
+        "seed": int(wildcards.seed),
+        "rep": int(wildcards.rep),
+        "template": config["data"]["train"]["template"],
+        "device": config["device"],
+        "compute_threads": config["compute_threads"],
+        "training": STUDY["training"],
+    }
+
+
+def evaluation_job(wildcards, arm, seed, rep):
+    """One evaluation of a suite; arm "base" is sampled more often and has no KL to itself."""
+    is_base = arm == "base"
+    tasks = SUITES[wildcards.suite]
+    return {
+        "arm": arm,
+        "seed": int(seed),
+        "rep": int(rep),
+        "suite": wildcards.suite,
+        "tasks": {task: EVALUATION["tasks"][task] for task in tasks},
+        "templates": {task: config["data"]["evaluation"][task]["template"] for task in tasks},
+        "temperature": EVALUATION["temperature"],
+        "top_p": EVALUATION["top_p"],
+        "evaluation_seed": EVALUATION["seed"],
+        "samples_factor": EVALUATION["base_samples_factor"] if is_base else 1,
+        "max_batch_rows": EVALUATION["max_batch_rows"],
+        "kl": None if is_base else EVALUATION["kl"],
+        "sparsity_eta": EVALUATION["sparsity_eta"],
+        "dtype": "float32",
+        "device": config["device"],
+        "compute_threads": config["compute_threads"],
+    }
+
+
+def external_evaluation_job(wildcards):
+    """One evaluation of a checkpoint trained elsewhere, under the arm and seed that the config gives it."""
+    policy = EXTERNAL_POLICIES[wildcards.policy]
+    return evaluation_job(wildcards, policy["arm"], policy["seed"], 1)
+
+
+def runs():
+    """(mode, seed, rep) of every training run."""
+    seeds, reps = range(1, STUDY["seeds"] + 1), range(1, STUDY["repeats"] + 1)
+    return [(mode, seed, rep) for mode in STUDY["modes"] for seed in seeds for rep in reps]
+
+
+def run_files(name):
+    """A file of every training run, in the order of `runs`."""
+    return [f"<results>/precision/train/{mode}/seed{seed}/rep{rep}/{name}" for mode, seed, rep in runs()]
+
+
+def evaluation_files():
+    """The result of every evaluated run and external policy, by suite."""
+    folders = [f"{mode}/seed{seed}/rep{rep}" for mode, seed, rep in runs()]
+    folders += [f"external/{name}" for name in EXTERNAL_POLICIES]
+    return [f"<results>/precision/eval/{folder}/{suite}.json" for folder in folders for suite in SUITES]
+
+
+def report_config():
+    """The config without what never changes a result."""
+    return {key: section for key, section in config.items() if key != "resources"}

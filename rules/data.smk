@@ -1,0 +1,75 @@
+# Problems: checked, deduplicated, hashed.
+
+
+rule prepare_evaluation_task:
+    """Check, deduplicate and hash the problems of one evaluation task."""
+    input:
+        sources=evaluation_source_files,
+        exclude=holdout_excludes,
+    output:
+        problems=ensure("<results>/data/eval/{task}.jsonl", non_empty=True),
+        manifest="<results>/data/manifests/eval/{task}.json",
+    log:
+        "<logs>/prepare_evaluation_task/{task}.log",
+    benchmark:
+        "<benchmarks>/prepare_evaluation_task/{task}.tsv"
+    threads: 1
+    resources:
+        gpu=config["resources"]["prepare_data"]["gpu"],
+        mem_mb=memory_of("prepare_data"),
+        runtime=config["resources"]["prepare_data"]["runtime"],
+    params:
+        data=lookup(dpath="data/evaluation/{task}", within=config),
+        train=lambda wildcards: holdout_training_data(wildcards.task),
+        data_root=config["data_root"],
+        code=code_of("prepare_evaluation_task.py"),
+    script:
+        "../workflow_scripts/prepare_evaluation_task.py"
+
+
+rule prepare_training_data:
+    """Check, deduplicate and hash the training problems, and drop what overlaps with evaluation."""
+    input:
+        sources=source_files(config["data"]["train"]["sources"]),
+        evaluation=task_files(config["data"]["evaluation"]),
+    output:
+        problems=ensure("<results>/data/train.jsonl", non_empty=True),
+        manifest="<results>/data/manifests/train.json",
+    log:
+        "<logs>/prepare_training_data.log",
+    benchmark:
+        "<benchmarks>/prepare_training_data.tsv"
+    threads: 1
+    resources:
+        gpu=config["resources"]["prepare_data"]["gpu"],
+        mem_mb=memory_of("prepare_data"),
+        runtime=config["resources"]["prepare_data"]["runtime"],
+    params:
+        data=config["data"]["train"],
+        data_root=config["data_root"],
+        code=code_of("prepare_training_data.py"),
+    script:
+        "../workflow_scripts/prepare_training_data.py"
+
+
+rule merge_manifests:
+    """Put the counts and hashes of all data sets into one file, for the report and for people."""
+    localrule: True
+    input:
+        train="<results>/data/manifests/train.json",
+        evaluation=[f"<results>/data/manifests/eval/{task}.json" for task in config["data"]["evaluation"]],
+    output:
+        "<results>/data/manifest.json",
+    log:
+        "<logs>/merge_manifests.log",
+    benchmark:
+        "<benchmarks>/merge_manifests.tsv"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=memory_of("prepare_data"),
+        runtime=config["resources"]["prepare_data"]["runtime"],
+    params:
+        code=code_of("merge_manifests.py"),
+    script:
+        "../workflow_scripts/merge_manifests.py"

@@ -1,0 +1,168 @@
+# The precision study: does the floating-point format of training change what is learnt, or how it spreads?
+
+
+rule train_policy:
+    """Train one policy by GRPO in one precision mode from one seed."""
+    input:
+        base="<results>/base/policy",
+        problems="<results>/data/train.jsonl",
+    output:
+        policy=directory("<results>/precision/train/{mode}/seed{seed}/rep{rep}/policy"),
+        snapshots=directory("<results>/precision/train/{mode}/seed{seed}/rep{rep}/snapshots"),
+        metrics=ensure("<results>/precision/train/{mode}/seed{seed}/rep{rep}/metrics.csv", non_empty=True),
+        rollouts="<results>/precision/train/{mode}/seed{seed}/rep{rep}/rollouts.jsonl.gz",
+        tensorboard=directory("<results>/precision/train/{mode}/seed{seed}/rep{rep}/tensorboard"),
+        provenance="<results>/precision/train/{mode}/seed{seed}/rep{rep}/provenance.json",
+    log:
+        "<logs>/train_policy/{mode}/seed{seed}/rep{rep}.log",
+    benchmark:
+        "<benchmarks>/train_policy/{mode}/seed{seed}/rep{rep}.tsv"
+    threads: config["compute_threads"]
+    resources:
+        gpu=config["resources"]["train_policy"]["gpu"],
+        mem_mb=memory_of("train_policy"),
+        runtime=config["resources"]["train_policy"]["runtime"],
+    params:
+        job=training_job,
+        checkpoints=f"{RESULTS}/checkpoints/train_policy/{{mode}}/seed{{seed}}/rep{{rep}}",
+        code=code_of("train_policy.py"),
+    script:
+        "../workflow_scripts/train_policy.py"
+
+
+rule evaluate_policy:
+    """Sample one suite of tasks from a trained policy, and measure its distance from the base."""
+    input:
+        policy="<results>/precision/train/{mode}/seed{seed}/rep{rep}/policy",
+        base="<results>/base/policy",
+        problems=lambda wildcards: task_files(SUITES[wildcards.suite]),
+    output:
+        result="<results>/precision/eval/{mode}/seed{seed}/rep{rep}/{suite}.json",
+        samples="<results>/precision/eval/{mode}/seed{seed}/rep{rep}/{suite}.samples.jsonl.gz",
+        kl="<results>/precision/eval/{mode}/seed{seed}/rep{rep}/{suite}.kl.jsonl.gz",
+    log:
+        "<logs>/evaluate_policy/{mode}/seed{seed}/rep{rep}/{suite}.log",
+    benchmark:
+        "<benchmarks>/evaluate_policy/{mode}/seed{seed}/rep{rep}/{suite}.tsv"
+    threads: config["compute_threads"]
+    resources:
+        gpu=config["resources"]["evaluate_policy"]["gpu"],
+        mem_mb=memory_of("evaluate_policy"),
+        runtime=config["resources"]["evaluate_policy"]["runtime"],
+    params:
+        job=lambda wildcards: evaluation_job(wildcards, wildcards.mode, wildcards.seed, wildcards.rep),
+        checkpoints=f"{RESULTS}/checkpoints/evaluate_policy/{{mode}}/seed{{seed}}/rep{{rep}}/{{suite}}",
+        code=code_of("evaluate_policy.py"),
+    script:
+        "../workflow_scripts/evaluate_policy.py"
+
+
+use rule evaluate_policy as evaluate_base with:
+    # The base itself, with more samples, since its error is common to all runs.
+    input:
+        policy="<results>/base/policy",
+        problems=lambda wildcards: task_files(SUITES[wildcards.suite]),
+    output:
+        result="<results>/precision/eval/base/{suite}.json",
+        samples="<results>/precision/eval/base/{suite}.samples.jsonl.gz",
+    log:
+        "<logs>/evaluate_base/{suite}.log",
+    benchmark:
+        "<benchmarks>/evaluate_base/{suite}.tsv"
+    params:
+        job=lambda wildcards: evaluation_job(wildcards, "base", 0, 0),
+        checkpoints=f"{RESULTS}/checkpoints/evaluate_base/{{suite}}",
+        code=code_of("evaluate_policy.py"),
+
+
+use rule evaluate_policy as evaluate_external with:
+    input:
+        policy="<results>/precision/external/{policy}/policy",
+        base="<results>/base/policy",
+        problems=lambda wildcards: task_files(SUITES[wildcards.suite]),
+    output:
+        result="<results>/precision/eval/external/{policy}/{suite}.json",
+        samples="<results>/precision/eval/external/{policy}/{suite}.samples.jsonl.gz",
+        kl="<results>/precision/eval/external/{policy}/{suite}.kl.jsonl.gz",
+    log:
+        "<logs>/evaluate_external/{policy}/{suite}.log",
+    benchmark:
+        "<benchmarks>/evaluate_external/{policy}/{suite}.tsv"
+    params:
+        job=external_evaluation_job,
+        checkpoints=f"{RESULTS}/checkpoints/evaluate_external/{{policy}}/{{suite}}",
+        code=code_of("evaluate_policy.py"),
+
+
+rule analyse_precision_study:
+    """Test the hypotheses over all runs, and put every number of the study into tables."""
+    input:
+        base=[f"<results>/precision/eval/base/{suite}.json" for suite in SUITES],
+        runs=evaluation_files(),
+    output:
+        runs=report(
+            "<results>/precision/analysis/runs.csv",
+            caption="../report/runs.rst",
+            category="Precision study",
+            labels={"content": "runs and tasks", "kind": "table"},
+        ),
+        arms=report(
+            "<results>/precision/analysis/arms.csv",
+            caption="../report/arms.rst",
+            category="Precision study",
+            labels={"content": "arms and tasks", "kind": "table"},
+        ),
+        weights="<results>/precision/analysis/weights.csv",
+        variance_components="<results>/precision/analysis/variance_components.csv",
+        hypotheses="<results>/precision/analysis/hypotheses.json",
+        gain="<results>/precision/analysis/gain.json",
+    log:
+        "<logs>/analyse_precision_study.log",
+    benchmark:
+        "<benchmarks>/analyse_precision_study.tsv"
+    threads: 1
+    resources:
+        gpu=config["resources"]["analyse"]["gpu"],
+        mem_mb=memory_of("analyse"),
+        runtime=config["resources"]["analyse"]["runtime"],
+    params:
+        analysis=STUDY["analysis"],
+        on_task=EVALUATION["on_task"],
+        code=code_of("analyse_precision_study.py"),
+    script:
+        "../workflow_scripts/analyse_precision_study.py"
+
+
+rule draw_precision_figures:
+    """Draw the figures of the study, for the screen (SVG) and for print (PDF)."""
+    input:
+        **PRECISION_ANALYSIS,
+        metrics=run_files("metrics.csv"),
+    output:
+        svg=[
+            report(
+                f"<results>/precision/figures/{figure}.svg",
+                caption=f"../report/{figure}.rst",
+                category="Precision study",
+                labels={"content": figure.replace("_", " "), "kind": "figure"},
+            )
+            for figure in PRECISION_FIGURES
+        ],
+        pdf=collect("<results>/precision/figures/{figure}.pdf", figure=PRECISION_FIGURES),
+    log:
+        "<logs>/draw_precision_figures.log",
+    benchmark:
+        "<benchmarks>/draw_precision_figures.tsv"
+    threads: 1
+    resources:
+        gpu=config["resources"]["analyse"]["gpu"],
+        mem_mb=memory_of("analyse"),
+        runtime=config["resources"]["analyse"]["runtime"],
+    params:
+        analysis=STUDY["analysis"],
+        runs=runs(),
+        analysis_folder=f"{RESULTS}/precision/analysis",
+        figures_folder=f"{RESULTS}/precision/figures",
+        code=code_of("draw_precision_figures.py"),
+    script:
+        "../workflow_scripts/draw_precision_figures.py"

@@ -1,0 +1,43 @@
+# What a person reads at the end.
+
+
+rule build_report:
+    """Put verdicts, figures, tables, configuration and provenance on one self-contained page."""
+    input:
+        **PRECISION_ANALYSIS,
+        figures=[f"<results>/precision/figures/{figure}.svg" for figure in PRECISION_FIGURES],
+        manifest="<results>/data/manifest.json",
+        provenance=run_files("provenance.json"),
+    output:
+        report(
+            "<results>/report.html",
+            caption="../report/report.rst",
+            category="Precision study",
+            labels={"content": "the whole report", "kind": "page"},
+        ),
+    log:
+        "<logs>/build_report.log",
+    benchmark:
+        "<benchmarks>/build_report.tsv"
+    threads: 1
+    resources:
+        gpu=config["resources"]["analyse"]["gpu"],
+        mem_mb=memory_of("analyse"),
+        runtime=config["resources"]["analyse"]["runtime"],
+    params:
+        config=report_config(),
+        runs=runs(),
+        analysis_folder=f"{RESULTS}/precision/analysis",
+        figures_folder=f"{RESULTS}/precision/figures",
+        code=code_of("build_report.py"),
+    script:
+        "../workflow_scripts/build_report.py"
+
+
+rule precision:
+    """The precision study, with its report."""
+    input:
+        "<results>/report.html",
+        "<results>/base/metrics.csv",
+        run_files("metrics.csv"),
+        collect("<results>/precision/figures/{figure}.pdf", figure=PRECISION_FIGURES),

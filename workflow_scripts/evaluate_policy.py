@@ -1,0 +1,18 @@
+"""Adaptor of rules evaluate_policy, evaluate_base and evaluate_external."""
+
+from rlvr.config.build import build
+from rlvr.evaluation.run import EvaluationFiles, EvaluationJob, evaluate_policy
+from rlvr.joblog import log_to
+
+log_to(snakemake.log[0])
+job = build(EvaluationJob, snakemake.params.job)
+files = EvaluationFiles(
+    policy=snakemake.input.policy,
+    base=snakemake.input.get("base"),
+    problems=tuple(snakemake.input.problems),
+    result=snakemake.output.result,
+    samples=snakemake.output.samples,
+    kl=snakemake.output.get("kl"),
+    checkpoints=snakemake.params.checkpoints,
+)
+evaluate_policy(job, files)

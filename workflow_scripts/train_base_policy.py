@@ -1,0 +1,17 @@
+"""Adaptor of rule train_base_policy."""
+
+from rlvr.config.build import build
+from rlvr.config.policy import BasePolicyConfig
+from rlvr.joblog import log_to
+from rlvr.training.base import prepare_base_policy
+
+log_to(snakemake.log[0])
+prepare_base_policy(
+    config=build(BasePolicyConfig, snakemake.params.base),
+    data_root=snakemake.params.data_root,
+    device=snakemake.params.device,
+    compute_threads=snakemake.params.compute_threads,
+    policy_path=snakemake.output.policy,
+    metrics_path=snakemake.output.metrics,
+    checkpoints_path=snakemake.params.checkpoints,
+)
