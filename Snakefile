@@ -1,4 +1,6 @@
 # The studies as one DAG: configuration, then the rules in the order of the data's way through them.
+import sys
+
 from snakemake.utils import min_version
 
 from rlvr.config.load import ConfigError, check_data_files, validate_config
@@ -17,10 +19,14 @@ try:
     config = validate_config(config)
     check_data_files(config)
 except ConfigError as error:
-    raise WorkflowError(str(error)) from None
+    sys.exit(f"error: {error}")
 
 
 include: "rules/common.smk"
+
+
+# Only for `--sdm apptainer`; containers/rlvr.def says how to build it.
+container: "containers/rlvr.sif"
 
 
 pathvars:

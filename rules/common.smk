@@ -18,7 +18,14 @@ PRECISION_ANALYSIS = {
     "hypotheses": "<results>/precision/analysis/hypotheses.json",
     "gain": "<results>/precision/analysis/gain.json",
 }
-PRECISION_FIGURES = ["training_curves", "delta_by_task", "variance_ratio", "kl_by_task", "sparsity", "kl_drift"]
+PRECISION_FIGURES = [
+    "training_curves",
+    "delta_by_task",
+    "variance_ratio",
+    "kl_by_task",
+    "sparsity",
+    "kl_drift",
+]
 
 
 def code_of(adaptor):
@@ -33,7 +40,9 @@ def memory_of(group):
 
 def source_files(sources):
     """The local files that data sources read."""
-    return [str(Path(config["data_root"]) / source["path"]) for source in sources if source["kind"] == "jsonl"]
+    return [
+        str(Path(config["data_root"]) / source["path"]) for source in sources if source["kind"] == "jsonl"
+    ]
 
 
 def task_files(tasks):

@@ -53,8 +53,6 @@ rule prepare_training_data:
 
 
 rule merge_manifests:
-    """Put the counts and hashes of all data sets into one file, for the report and for people."""
-    localrule: True
     input:
         train="<results>/data/manifests/train.json",
         evaluation=[f"<results>/data/manifests/eval/{task}.json" for task in config["data"]["evaluation"]],
@@ -64,6 +62,8 @@ rule merge_manifests:
         "<logs>/merge_manifests.log",
     benchmark:
         "<benchmarks>/merge_manifests.tsv"
+    """Put the counts and hashes of all data sets into one file, for the report and for people."""
+    localrule: True
     threads: 1
     resources:
         gpu=0,

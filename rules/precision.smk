@@ -161,8 +161,6 @@ rule draw_precision_figures:
     params:
         analysis=STUDY["analysis"],
         runs=runs(),
-        analysis_folder=f"{RESULTS}/precision/analysis",
-        figures_folder=f"{RESULTS}/precision/figures",
         code=code_of("draw_precision_figures.py"),
     script:
         "../workflow_scripts/draw_precision_figures.py"

@@ -27,8 +27,6 @@ rule build_report:
     params:
         config=report_config(),
         runs=runs(),
-        analysis_folder=f"{RESULTS}/precision/analysis",
-        figures_folder=f"{RESULTS}/precision/figures",
         code=code_of("build_report.py"),
     script:
         "../workflow_scripts/build_report.py"

@@ -1,13 +1,15 @@
 """Adaptor of rule build_report."""
 
+from pathlib import Path
+
 from rlvr.analysis.files import AnalysisFiles
 from rlvr.joblog import log_to
 from rlvr.report import ReportInputs, build_report
 
 log_to(snakemake.log[0])
 inputs = ReportInputs(
-    analysis=AnalysisFiles.in_folder(snakemake.params.analysis_folder),
-    figures=snakemake.params.figures_folder,
+    analysis=AnalysisFiles.in_folder(Path(snakemake.input.hypotheses).parent),
+    figures=Path(snakemake.input.figures[0]).parent,
     manifest=snakemake.input.manifest,
     provenance=list(snakemake.input.provenance),
     provenance_labels=snakemake.params.runs,

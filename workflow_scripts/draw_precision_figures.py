@@ -1,5 +1,7 @@
 """Adaptor of rule draw_precision_figures."""
 
+from pathlib import Path
+
 from rlvr.analysis.files import AnalysisFiles
 from rlvr.config.build import build
 from rlvr.config.precision import AnalysisConfig
@@ -8,9 +10,9 @@ from rlvr.joblog import log_to
 
 log_to(snakemake.log[0])
 draw_precision_figures(
-    analysis=AnalysisFiles.in_folder(snakemake.params.analysis_folder),
+    analysis=AnalysisFiles.in_folder(Path(snakemake.input.hypotheses).parent),
     config=build(AnalysisConfig, snakemake.params.analysis),
     metrics_files=list(snakemake.input.metrics),
     metrics_labels=snakemake.params.runs,
-    out_folder=snakemake.params.figures_folder,
+    out_folder=Path(snakemake.output.svg[0]).parent,
 )

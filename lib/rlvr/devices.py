@@ -11,8 +11,8 @@ def resolve_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError(
-            "device: cuda, but torch finds no CUDA device: set device to auto or cpu, or install a CUDA build "
-            f"of torch (this one is {torch.__version__})"
+            "device: cuda, but torch finds no CUDA device: set device to auto or cpu, or install a CUDA "
+            f"build of torch (this one is {torch.__version__})"
         )
     return torch.device(name)
 

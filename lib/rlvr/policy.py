@@ -18,7 +18,9 @@ def collate(
     `response_mask` over the labels: true on output tokens, false on prompt and padding.
     """
     if len(prompt_ids) != len(output_ids):
-        raise ValueError(f"{len(prompt_ids)} prompts but {len(output_ids)} outputs; they are paired by position")
+        raise ValueError(
+            f"{len(prompt_ids)} prompts but {len(output_ids)} outputs; they are paired by position"
+        )
     starts = torch.tensor([len(ids) for ids in prompt_ids])
     ends = starts + torch.tensor([len(ids) for ids in output_ids])
     width = int(ends.max())

@@ -23,8 +23,7 @@ def digest(record: Any) -> str:
 def hash_inputs(paths: Mapping[str, str | Path]) -> dict[str, str]:
     """SHA-256 of every input by name; of a folder, over its files' relative names and hashes."""
     hashes = {}
-    for name, path in paths.items():
-        path = Path(path)
+    for name, path in ((name, Path(path)) for name, path in paths.items()):
         if path.is_dir():
             files = sorted(file for file in path.rglob("*") if file.is_file())
             hashes[name] = digest([(str(file.relative_to(path)), sha256_file(file)) for file in files])

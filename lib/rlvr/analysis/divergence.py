@@ -97,7 +97,7 @@ def _off_task(study: Study, config: AnalysisConfig, claim: Hypothesis) -> list[H
             raise ValueError("there is no off-task")
         values = [_log_kl(study, arm, study.off_tasks) for arm in (study.reference, claim.arm)]
         larger = _larger(larger, *values, config)
-        variable = compare_variances(variable, *values, tests=2)
+        variable = compare_variances(variable, *values, config, tests=2)
     except ValueError as error:
         sentence = f"Off-task KL: no test: {error}."
         return [replace(part, reason=str(error), sentence=sentence) for part in (larger, variable)]
@@ -130,6 +130,6 @@ def divergence(study: Study, config: AnalysisConfig, arm: str) -> list[Hypothesi
     reason = "" if verdict == on_task.verdict == off_verdict else "the on-task and the off-task part do not agree"
     sentence = (
         f"KL of {arm} alike to {study.reference} on-task: {on_task.verdict}; larger or more variable off-task: "
-        f"{off_verdict}. {on_task.sentence} {off_task[0].sentence} {off_task[1].sentence}"
+        f"{off_verdict}."
     )
     return [replace(claim, verdict=verdict, reason=reason, sentence=sentence), on_task, *off_task]

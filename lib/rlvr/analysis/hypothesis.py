@@ -63,12 +63,12 @@ def p_words(pvalue: float) -> str:
 
 
 def ratio_words(ratio: float) -> str:
-    """A ratio with two significant digits, and infinity in words."""
+    """A ratio with two or three significant digits, and infinity in words."""
     if math.isinf(ratio):
         return "beyond any number (the reference has no spread)"
     if ratio >= 10:
         return f"{ratio:.0f}"
-    return f"{ratio:.1f}" if ratio >= 1 else f"{ratio:.2g}"
+    return f"{ratio:.2f}" if ratio >= 1 else f"{ratio:.2g}"
 
 
 def level_words(confidence: float) -> str:

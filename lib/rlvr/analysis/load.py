@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rlvr.errors import UserError
 from rlvr.evaluation.records import KlResult, RunLabel, SuiteResult, TaskResult, WeightChange
 
 # Seed statistics use this repeat of each seed; further ones measure non-determinism only.
@@ -82,10 +83,10 @@ def _gather(files: Iterable[str | Path]) -> list[Run]:
         suite = SuiteResult.read(file)
         run = runs.setdefault(suite.run, Run(suite.run, suite.weight_hash, suite.weight_change))
         if run.weight_hash != suite.weight_hash:
-            raise ValueError(f"{file}: other suites of {_name(suite.run)} scored other weights; evaluate them again")
+            raise UserError(f"{file}: other suites of {_name(suite.run)} scored other weights; evaluate them again")
         for task in suite.tasks:
             if task.task in run.tasks:
-                raise ValueError(f"{file}: task {task.task} of {_name(suite.run)} was evaluated twice")
+                raise UserError(f"{file}: task {task.task} of {_name(suite.run)} was evaluated twice")
             run.tasks[task.task] = task
             run.suites[task.task] = suite.suite
         run.kl |= {kl.task: kl for kl in suite.kl}
@@ -95,11 +96,11 @@ def _gather(files: Iterable[str | Path]) -> list[Run]:
 def _check_tasks(base: Run, runs: Sequence[Run], on_task: str) -> None:
     if on_task not in base.tasks:
         known = ", ".join(base.tasks)
-        raise ValueError(f"the base was not evaluated on the on-task {on_task!r}; it was on: {known}")
+        raise UserError(f"the base was not evaluated on the on-task {on_task!r}; it was on: {known}")
     for run in runs:
         differing = sorted(set(run.tasks) ^ set(base.tasks))
         if differing:
-            raise ValueError(
+            raise UserError(
                 f"{_name(run.label)} and the base were not evaluated on the same tasks: "
                 f"{', '.join(differing)} is missing on one side"
             )
@@ -108,18 +109,18 @@ def _check_tasks(base: Run, runs: Sequence[Run], on_task: str) -> None:
 def load_study(
     base_files: Sequence[str | Path], run_files: Sequence[str | Path], on_task: str, reference: str
 ) -> Study:
-    """Read all suites; ValueError names the run, task or arm that is missing or there twice.
+    """Read all suites; UserError names the run, task or arm that is missing or there twice.
 
     Tasks keep the order of `base_files`; the order of `run_files` does not matter.
     """
     bases = _gather(base_files)
     if len(bases) != 1:
-        raise ValueError(f"the base files hold {len(bases)} policies; exactly one is the base")
+        raise UserError(f"the base files hold {len(bases)} policies; exactly one is the base")
     base = bases[0]
     runs = sorted(_gather(run_files), key=lambda run: (run.label.arm, run.label.seed, run.label.rep))
     _check_tasks(base, runs, on_task)
     found = {run.label.arm for run in runs if run.label.rep == SEED_REPEAT}
     if reference not in found:
-        raise ValueError(f"the reference arm {reference!r} has no run; arms with runs: {', '.join(sorted(found))}")
+        raise UserError(f"the reference arm {reference!r} has no run; arms with runs: {', '.join(sorted(found))}")
     tasks = (on_task, *(task for task in base.tasks if task != on_task))
     return Study(on_task, reference, tasks, (reference, *sorted(found - {reference})), base, tuple(runs))

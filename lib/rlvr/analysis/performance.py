@@ -88,6 +88,7 @@ def on_task_gain(study: Study, config: AnalysisConfig, arm: str) -> dict[str, An
     }  # fmt: skip
     gain["sentence"] = (
         f"{arm}: {both.mean:+.1f} points on {study.on_task} ({level_words(config.confidence)} interval "
-        f"{both.low:+.1f} to {both.high:+.1f}, the base's sampling error included): {words}."
+        f"{both.low:+.1f} to {both.high:+.1f}, the base's sampling error "
+        f"{'unknown' if base.accuracy_se_sampling is None else 'included'}): {words}."
     )
     return gain

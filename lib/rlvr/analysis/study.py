@@ -24,7 +24,7 @@ def _write_table(table: pd.DataFrame, path: str | Path) -> None:
         table.to_csv(temporary, index=False, float_format="%.10g", lineterminator="\n")
 
 
-def test_hypotheses(study: Study, config: AnalysisConfig) -> list[Hypothesis]:
+def judge_hypotheses(study: Study, config: AnalysisConfig) -> list[Hypothesis]:
     """H1, H2 and H3 of every arm against the reference, whole claims and parts."""
     found = []
     for arm in study.treatments:
@@ -43,7 +43,7 @@ def analyse_precision_study(
 ) -> None:
     """Write the tables and verdicts of a study from the suites of its base and of its runs.
 
-    The same inputs give the same bytes. ValueError where runs, tasks or the reference arm are missing.
+    The same inputs give the same bytes. UserError where runs, tasks or the reference arm are missing.
     """
     study = load_study(base_files, run_files, on_task, config.reference)
     log.info("%d runs of %s on %s", len(study.runs), ", ".join(study.arms), ", ".join(study.tasks))
@@ -52,7 +52,7 @@ def analyse_precision_study(
     _write_table(weights_table(study), files.weights)
     _write_table(components_table(study), files.variance_components)
     write_json(files.gain, [on_task_gain(study, config, arm) for arm in study.arms])
-    claims = test_hypotheses(study, config)
+    claims = judge_hypotheses(study, config)
     write_json(files.hypotheses, [claim.record() for claim in claims])
     for claim in claims:
         if claim.headline:

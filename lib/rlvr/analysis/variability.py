@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import numpy as np
-
 from rlvr.analysis.hypothesis import POOLED, Hypothesis, level_words, p_words, ratio_words
 from rlvr.analysis.load import Study
 from rlvr.config.precision import AnalysisConfig
@@ -22,7 +20,9 @@ F_INTERVAL = "F interval (normal theory)"
 JACKKNIFE_INTERVAL = "Miller's jackknife over runs"
 
 
-def compare_variances(claim: Hypothesis, reference: Array, treatment: Array, tests: int = 1) -> Hypothesis:
+def compare_variances(
+    claim: Hypothesis, reference: Array, treatment: Array, config: AnalysisConfig, tests: int = 1
+) -> Hypothesis:
     """`claim` with effect, interval, permutation test and what it could detect, from (runs, tasks) values.
 
     `tests` is the size of the Holm family: detection is quoted at the level of its first step. ValueError with
@@ -30,8 +30,8 @@ def compare_variances(claim: Hypothesis, reference: Array, treatment: Array, tes
     """
     found = variance_ratio_permutation_test(reference, treatment)
     pooled = reference.shape[1] > 1
-    interval, missing = _interval(reference, treatment, claim.confidence or 0.95)
-    runs, alpha = min(len(reference), len(treatment)), (1 - (claim.confidence or 0.95)) / tests
+    interval, missing = _interval(reference, treatment, config.confidence)
+    runs, alpha = min(len(reference), len(treatment)), config.alpha / tests
     detectable = permutation_detectable_variance_ratio(runs, alpha)
     return replace(
         claim,
@@ -128,9 +128,9 @@ def off_task_variability(study: Study, config: AnalysisConfig, arm: str) -> list
         if not study.off_tasks:
             raise ValueError("there is no off-task")
         values = [study.deltas(name, study.off_tasks) for name in (study.reference, arm)]
-        pooled = judge_variances([compare_variances(pooled, *values)], config, "none")[0]
+        pooled = judge_variances([compare_variances(pooled, *values, config)], config, "none")[0]
         tested = [
-            compare_variances(claim, *(np.take(side, [column], axis=1) for side in values), tests=len(claims))
+            compare_variances(claim, *(side[:, [column]] for side in values), config, tests=len(claims))
             for column, claim in enumerate(claims)
         ]
         claims = judge_variances(tested, config, f"Holm over {len(claims)} tasks")

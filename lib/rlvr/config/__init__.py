@@ -1,0 +1,1 @@
+"""The config: schema, checks, and frozen dataclasses."""

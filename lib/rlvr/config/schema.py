@@ -5,7 +5,6 @@ precision mode or verifier needs no edit of the schema.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from copy import deepcopy
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -87,11 +86,34 @@ def fill_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
         return _fill_section(value, schema)
     if isinstance(value, list):
         return [fill_defaults(entry, schema.get("items", {})) for entry in value]
-    if schema.get("type") == "number" and type(value) is int:
+    return _plain_value(value, schema.get("type", []))
+
+
+def _plain_value(value: Any, allowed: str | list[str]) -> Any:
+    """`value` in the type that the schema allows, where it can be read as that.
+
+    Snakemake's --config passes everything inside braces as text, and YAML reads 1e-5 as text.
+    """
+    if isinstance(value, str) and "string" not in allowed:
+        value = _read_text(value, allowed)
+    if allowed == "number" and type(value) is int:
         return float(value)
-    if schema.get("type") == "integer" and isinstance(value, float) and value.is_integer():
+    if "integer" in allowed and isinstance(value, float) and value.is_integer():
         return int(value)
-    return deepcopy(value)
+    return value
+
+
+def _read_text(text: str, allowed: str | list[str]) -> Any:
+    if "boolean" in allowed or "null" in allowed:
+        words = {"true": True, "false": False, "null": None}
+        if text.lower() in words:
+            return words[text.lower()]
+    if "integer" in allowed or "number" in allowed:
+        try:
+            return float(text) if set(text.lower()) & set(".en") else int(text)
+        except ValueError:
+            return text
+    return text
 
 
 def _fill_section(section: Mapping[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
@@ -124,7 +146,9 @@ def _validator() -> Any:
 def find_problems(config: Any) -> list[str]:
     """Every way in which `config` departs from the schema, a line each: `key.path: what; allowed: ...`."""
     lines = []
-    for error in sorted(_validator().iter_errors(config), key=lambda error: list(map(str, error.absolute_path))):
+    for error in sorted(
+        _validator().iter_errors(config), key=lambda error: list(map(str, error.absolute_path))
+    ):
         lines += _explain(error)
     return lines
 
@@ -158,10 +182,7 @@ def _explain_missing_keys(error: ValidationError) -> Explanation:
 
 
 def _explain_type(error: ValidationError) -> Explanation:
-    hint = ""
-    if isinstance(error.instance, str) and describe(error.schema).startswith(("a number", "a whole number")):
-        hint = " (YAML reads 1e-5 as text: write 1.0e-5)" if _is_number(error.instance) else ""
-    yield [], f"{show(error.instance)} is of the wrong type{hint}; allowed: {describe(error.schema)}"
+    yield [], f"{show(error.instance)} is of the wrong type; allowed: {describe(error.schema)}"
 
 
 def _explain_names(error: ValidationError) -> Explanation:
@@ -177,14 +198,6 @@ _EXPLAINED: dict[str, Callable[[ValidationError], Explanation]] = {
     "type": _explain_type,
     "names": _explain_names,
 }
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def show(value: Any) -> str:

@@ -1,0 +1,1 @@
+"""Policies: the decoder, tokenizers, loading and saving."""

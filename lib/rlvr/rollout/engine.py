@@ -56,6 +56,9 @@ class RolloutEngine(Protocol):
     def load_weights(self, named_tensors: Iterable[tuple[str, Tensor]]) -> None:
         """Copy the trainer's weights (cast to the engine's dtype); every weight must be given."""
 
+    def named_weights(self) -> Iterable[tuple[str, Tensor]]:
+        """The engine's own weights, as it samples with them (the dtype contract reads these)."""
+
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *exc_info: object) -> None: ...

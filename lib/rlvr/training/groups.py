@@ -69,7 +69,9 @@ def overlong_penalty(tokens: int, max_tokens: int, config: OverlongConfig) -> fl
     return -config.penalty * max(0, excess) / config.buffer_tokens
 
 
-def _score(problem: Problem, rollouts: Sequence[Rollout], verdicts: Sequence[Verdict], config: GrpoConfig) -> Group:
+def _score(
+    problem: Problem, rollouts: Sequence[Rollout], verdicts: Sequence[Verdict], config: GrpoConfig
+) -> Group:
     rewards = tuple(
         (config.rewards.correct if verdict.reward else config.rewards.incorrect)
         + overlong_penalty(len(rollout.token_ids), config.sampling.max_tokens, config.overlong)

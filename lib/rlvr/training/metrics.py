@@ -112,7 +112,7 @@ def write_metrics(path: str | Path, rows: Sequence[Row]) -> None:
     table = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     table.writeheader()
     for row in rows:
-        table.writerow({key: "" if value != value else value for key, value in row.items()})
+        table.writerow({key: "" if math.isnan(value) else value for key, value in row.items()})
     write_text(path, text.getvalue())
 
 
@@ -123,7 +123,7 @@ def write_tensorboard(folder: str | Path, rows: Sequence[Row]) -> None:
     with atomic_path(folder) as temporary, SummaryWriter(logdir=str(temporary)) as writer:
         for row in rows:
             for key, value in row.items():
-                if key != "step" and value == value:
+                if key != "step" and not math.isnan(value):
                     writer.add_scalar(key, value, global_step=row["step"])
 
 

@@ -1,6 +1,7 @@
 """Train one policy with RLVR: set up, loop, checkpoint, write the results (rule train_policy)."""
 
 import logging
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,14 @@ from rlvr.devices import describe_device, resolve_device
 from rlvr.diagnostics.sparsity import movable_fraction
 from rlvr.errors import UserError
 from rlvr.files import atomic_path, write_json, write_jsonl
+from rlvr.models.decoder import Decoder
 from rlvr.models.loading import load_policy, load_tokenizer, read_config, save_policy
 from rlvr.models.weights import weight_hash
 from rlvr.optim import AdamW
 from rlvr.precision import PrecisionMode, resolve_mode, torch_dtype
 from rlvr.provenance import digest, environment, hash_inputs
-from rlvr.rollout.open import open_engine
+from rlvr.rollout.engine import RolloutEngine
+from rlvr.rollout.opening import open_engine
 from rlvr.sources import code_digest
 from rlvr.training.checkpoint import clear_checkpoints, load_checkpoint, save_checkpoint
 from rlvr.training.dtype_contract import DtypeContract
@@ -81,91 +84,162 @@ def _make_optimizer(model: nn.Module, mode: PrecisionMode, job: TrainingJob) -> 
 def _identity(job: TrainingJob, inputs: dict[str, str], device: torch.device) -> str:
     """Digest of all that must be equal for a resume to give the same bits."""
     packages = environment()["packages"]
-    return digest([asdict(job), inputs, code_digest(Path(__file__)), packages["torch"], describe_device(device)])
+    return digest(
+        [asdict(job), inputs, code_digest(Path(__file__)), packages["torch"], describe_device(device)]
+    )
 
 
-def _restore(setting: Setting, checkpoints: Path, identity: str) -> TrainingState:
-    """State of the newest usable checkpoint, its weights and moments loaded; a fresh one if there is none."""
-    found = load_checkpoint(checkpoints, identity)
-    if found is None:
-        return TrainingState()
-    step, saved = found
-    setting.model.load_state_dict(saved["model"])
-    setting.optimizer.load_state_dict(saved["optimizer"])
-    return TrainingState(step, saved["metrics"], saved["rollouts"], saved["seconds"])
-
-
-def _probe_activations(setting: Setting) -> None:
+def _probe_activations(model: nn.Module, contract: DtypeContract, token: int, device: torch.device) -> None:
     """Check the dtypes of activations and logits in one forward over a few tokens."""
-    tokens = torch.full((1, 2), setting.pad_id, device=setting.device)
-    with torch.no_grad(), setting.contract.check_activations(setting.model):
-        logits = setting.model(tokens).logits
-    wanted = "float32" if setting.mode.logits_fp32 else setting.mode.compute
-    setting.contract.check("logits", wanted, [("logits", logits)])
+    tokens = torch.full((1, 2), token, device=device)
+    with torch.no_grad(), contract.check_activations(model):
+        logits = model(tokens).logits
+    wanted = "float32" if contract.mode.logits_fp32 else contract.mode.compute
+    contract.check("logits", wanted, [("logits", logits)])
+
+
+def _notes(mode: PrecisionMode, device: torch.device) -> list[str]:
+    """What the mode allows but this machine or model cannot show, in plain sentences for the report."""
+    if mode.deterministic or device.type != "cpu":
+        return []
+    return [
+        f"{mode.name} allows non-deterministic kernels; on a CPU there are none, "
+        "so a repeat of a seed is identical."
+    ]
+
+
+class Run:
+    """One run's models, files and bookkeeping around the loop."""
+
+    def __init__(self, job: TrainingJob, files: TrainingFiles):
+        self.job, self.files = job, files
+        self.mode = resolve_mode(job.mode, job.dropout_rate)
+        self.flags = configure_arithmetic(job.compute_threads, self.mode.deterministic, job.seed)
+        self.device = resolve_device(job.device)
+        self.inputs = hash_inputs({"base": files.base, "problems": files.problems})
+        self.identity = _identity(job, self.inputs, self.device)
+        self.tokenizer = load_tokenizer(files.base)
+        self.model = _load(files.base, self.mode.master, self.mode, self.device)
+        self.base = _load(files.base, self.mode.compute, self.mode, self.device)
+        if self.mode.dropout.rate and not isinstance(self.model, Decoder):
+            raise UserError(
+                f"mode {job.mode} has attention dropout, which only the decoder of the Qwen2 "
+                "and Llama families computes; set precision.dropout_rate to 0 for this model"
+            )
+        self.movable = movable_fraction(
+            {name: parameter.detach() for name, parameter in self.model.named_parameters()},
+            job.training.optimizer.learning_rate,
+        )
+        self.optimizer = _make_optimizer(self.model, self.mode, job)
+        self.contract = DtypeContract(self.mode)
+        self.checkpoints = Path(files.checkpoints)
+
+    def setting(self, engine: RolloutEngine, judge: Judge) -> Setting:
+        """What the loop needs; dtypes that can be seen before the first step are checked here."""
+        self.contract.check_parameters(self.model)
+        self.contract.check_rollout(engine.named_weights())
+        _probe_activations(self.model, self.contract, self.tokenizer.pad_token_id, self.device)
+        return Setting(
+            config=self.job.training,
+            seed=self.job.seed,
+            template=self.job.template,
+            mode=self.mode,
+            problems=read_problems(self.files.problems),
+            device=self.device,
+            pad_id=self.tokenizer.pad_token_id,
+            model=self.model,
+            base=self.base,
+            optimizer=self.optimizer,
+            engine=engine,
+            judge=judge,
+            contract=self.contract,
+            tracker=WeightTracker(self.model, dict(self.base.named_parameters())),
+        )
+
+    def restore(self) -> TrainingState:
+        """State of the newest usable checkpoint, weights and moments loaded; a fresh one if there is none."""
+        found = load_checkpoint(self.checkpoints, self.identity)
+        if found is None:
+            return TrainingState()
+        step, saved = found
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        return TrainingState(step, saved["metrics"], saved["rollouts"], saved["seconds"])
+
+    def save(self, state: TrainingState) -> None:
+        """Checkpoint after `state.step` finished steps."""
+        everything = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "metrics": state.metrics,
+            "rollouts": state.rollouts,
+            "seconds": state.seconds,
+        }
+        save_checkpoint(self.checkpoints, state.step, everything, self.identity)
+
+    def save_policy(self, folder: Path) -> None:
+        """Write the current policy in Hugging Face format."""
+        with atomic_path(folder) as temporary:
+            temporary.mkdir()
+            save_policy(self.model, self.tokenizer, temporary, read_config(self.files.base))
+
+    def snapshot(self, step: int) -> None:
+        """Keep the weights of a configured step beside the checkpoints until the run is complete."""
+        self.save_policy(self.checkpoints / "snapshots" / f"step{step}")
+
+    def write_results(self, state: TrainingState) -> None:
+        """Write every declared output, then drop the checkpoints."""
+        with atomic_path(self.files.snapshots) as temporary:
+            temporary.mkdir()
+            for step in self.job.training.snapshot_steps:
+                kept = self.checkpoints / "snapshots" / f"step{step}"
+                shutil.copytree(kept, temporary / kept.name)
+        self.save_policy(Path(self.files.policy))
+        write_metrics(self.files.metrics, state.metrics)
+        write_jsonl(self.files.rollouts, state.rollouts)
+        write_tensorboard(self.files.tensorboard, state.metrics)
+        write_json(self.files.provenance, self.provenance(state))
+        clear_checkpoints(self.checkpoints)
+
+    def provenance(self, state: TrainingState) -> dict[str, Any]:
+        """The record of what this run was."""
+        return {
+            "job": asdict(self.job),
+            "mode": asdict(self.mode),
+            "config_digest": digest(self.job),
+            "code_digest": code_digest(Path(__file__)),
+            "inputs": self.inputs,
+            **environment(),
+            "device": describe_device(self.device),
+            "threads": self.job.compute_threads,
+            "flags": self.flags,
+            "dtypes": self.contract.realised,
+            "movable_fraction_of_base": self.movable,
+            "weight_hash": weight_hash(self.model.named_parameters()),
+            "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
+            "seconds": state.seconds,
+            "notes": _notes(self.mode, self.device),
+        }
 
 
 def train_policy(job: TrainingJob, files: TrainingFiles) -> None:
     """Train from `files.base` on `files.problems`; resume from a checkpoint where one fits.
 
     Deterministic modes give the same weight hash on every run with the same job, inputs, code and machine.
+    A dtype that is not the mode's raises DtypeMismatch; a gradient that is not finite, FloatingPointError.
     """
-    mode = resolve_mode(job.mode, job.dropout_rate)
-    flags = configure_arithmetic(job.compute_threads, mode.deterministic, job.seed)
-    device = resolve_device(job.device)
-    problems = read_problems(files.problems)
-    inputs = hash_inputs({"base": files.base, "problems": files.problems})
-    tokenizer = load_tokenizer(files.base)
-    model = _load(files.base, mode.master, mode, device)
-    base = _load(files.base, mode.compute, mode, device)
-    optimizer = _make_optimizer(model, mode, job)
-    contract = DtypeContract(mode)
-    contract.check_parameters(model)
-    checkpoints = Path(files.checkpoints)
-    sampling = job.training.sampling
+    run = Run(job, files)
+    logger.info(
+        "%s: a step of the learning rate can move %.1f %% of the weights", job.mode, 100 * run.movable
+    )
+    rollout_dtype = torch_dtype(run.mode.rollout)
+    rows = job.training.sampling.max_batch_rows
     with (
-        open_engine(model, tokenizer, torch_dtype(mode.rollout), sampling.max_batch_rows, device) as engine,
+        open_engine(run.model, run.tokenizer, rollout_dtype, rows, run.device) as engine,
         Judge() as judge,
     ):
-        contract.check_rollout(engine.named_weights())
-        setting = Setting(
-            config=job.training,
-            seed=job.seed,
-            template=job.template,
-            mode=mode,
-            problems=problems,
-            device=device,
-            pad_id=tokenizer.pad_token_id,
-            model=model,
-            base=base,
-            optimizer=optimizer,
-            engine=engine,
-            judge=judge,
-            contract=contract,
-            tracker=WeightTracker(model, dict(base.named_parameters())),
-        )
-        _probe_activations(setting)
-        identity = _identity(job, inputs, device)
-        state = _restore(setting, checkpoints, identity)
-        snapshots = checkpoints / "snapshots"
-
-        def save(now: TrainingState) -> None:
-            save_checkpoint(
-                checkpoints,
-                now.step,
-                {
-                    "model": model.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "metrics": now.metrics,
-                    "rollouts": now.rollouts,
-                    "seconds": now.seconds,
-                },
-                identity,
-            )
-
-        def save_weights(folder: Path) -> None:
-            with atomic_path(folder) as temporary:
-                temporary.mkdir()
-                save_policy(model, tokenizer, temporary, read_config(files.base))
-
-        train(setting, state, save, lambda step: save_weights(snapshots / f"step{step}"))
-    contract.check_optimizer(optimizer)
+        setting = run.setting(engine, judge)
+        state = run.restore()
+        train(setting, state, run.save, run.snapshot)
+    run.contract.check_optimizer(run.optimizer)
+    run.write_results(state)

@@ -137,14 +137,16 @@ def make_batch(
     )
 
 
-def minibatches(groups: int, config: GrpoConfig, seed: int, step: int) -> Iterator[Tensor]:
+def minibatches(
+    groups: int, config: GrpoConfig, seed: int, step: int, device: torch.device
+) -> Iterator[Tensor]:
     """Row indices of each minibatch: whole groups, shuffled anew in each epoch by (seed, step, epoch)."""
     for epoch in range(config.epochs):
         order = np.random.default_rng((seed, step, epoch)).permutation(groups)
         for part in np.array_split(order, config.minibatches):
             if len(part):
                 rows = part[:, None] * config.group_size + np.arange(config.group_size)
-                yield torch.from_numpy(rows.reshape(-1))
+                yield torch.from_numpy(rows.reshape(-1)).to(device)
 
 
 def _length_normalization(mask: Tensor, config: GrpoConfig) -> tuple[str, float]:
@@ -222,22 +224,27 @@ def update_policy(
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(step, config)
     losses, norms, clipped, ratios = [], [], [], []
-    for rows in minibatches(len(batch.labels) // config.group_size, config, seed, step):
-        rows = rows.to(device)
+    for rows in minibatches(len(batch.labels) // config.group_size, config, seed, step, device):
         normalization = _length_normalization(batch.response_mask[rows], config)
         optimizer.zero_grad(set_to_none=True)
         loss = 0.0
         for part in rows.split(config.microbatch_size):
-            part_loss, details = _microbatch_step(model, batch, part, len(rows), normalization, config, dropout)
+            part_loss, details = _microbatch_step(
+                model, batch, part, len(rows), normalization, config, dropout
+            )
             loss += part_loss.item()
             share = len(part) / len(rows)
-            clipped.append((share, details["clip_fraction"].item() if "clip_fraction" in details else math.nan))
+            clipped.append(
+                (share, details["clip_fraction"].item() if "clip_fraction" in details else math.nan)
+            )
             ratios.append(details["ratio_max"].item() if "ratio_max" in details else math.nan)
         if "reduce" not in contract.realised:
             contract.check_gradients(model)
         norm = clip_gradients(parameters, config.optimizer.max_grad_norm)
         if not math.isfinite(norm):
-            raise FloatingPointError(f"step {step + 1}: the gradient norm is {norm}; weights before it are kept")
+            raise FloatingPointError(
+                f"step {step + 1}: the gradient norm is {norm}; weights before it are kept"
+            )
         optimizer.step()
         losses.append(loss)
         norms.append(norm)

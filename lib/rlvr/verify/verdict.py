@@ -1,6 +1,14 @@
-"""What a verifier says about one response."""
+"""What a verifier reads and what it says about it."""
 
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Response:
+    """A policy's text; `finished`: it ended by end-of-sequence or a stop string, not by the length limit."""
+
+    text: str
+    finished: bool
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,98 @@
+"""KL divergence of a policy from the base, over the full vocabulary and by its estimators."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from rlvr.evaluation.estimators import clustered_mean
+from rlvr.evaluation.records import KlResult
+from rlvr.policy import collate
+from rlvr.rollout.engine import Rollout
+
+# Logits of both models that are held at once: 2 × 2²⁵ fp32 numbers are 268 MB.
+MAX_LOGITS = 2**25
+
+
+@dataclass(frozen=True)
+class ResponseKl:
+    """Sums over the tokens of one response, in nats."""
+
+    full: float
+    k1: float
+    k3: float
+
+
+def sequence_kl(
+    policy: nn.Module,
+    base: nn.Module,
+    input_ids: Int[Tensor, "B S"],
+    labels: Int[Tensor, "B S"],
+    response_mask: Bool[Tensor, "B S"],
+) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"], Float[Tensor, " B"]]:
+    """(full, k1, k3) of each row, summed over its response tokens, in fp32.
+
+    full: Σ_t Σ_v π(v|t)·(log π(v|t) − log π₀(v|t)), exact given the prefixes. k1: Σ_t log π − log π₀ of the
+    sampled token. k3: Σ_t (r − 1 − log r), r = π₀/π (Schulman 2020, "Approximating KL divergence"). Unbiased
+    only for responses sampled from π at temperature 1.
+    """
+    log_p = torch.log_softmax(policy(input_ids).logits, dim=-1, dtype=torch.float32)
+    log_q = torch.log_softmax(base(input_ids).logits, dim=-1, dtype=torch.float32)
+    full = (log_p.exp() * (log_p - log_q)).sum(-1)
+    log_ratio = (log_q - log_p).gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+    terms = (full, -log_ratio, log_ratio.exp() - 1.0 - log_ratio)
+    return tuple(torch.where(response_mask, term, 0.0).sum(-1) for term in terms)
+
+
+@torch.inference_mode()
+def measure_kl(
+    policy: nn.Module,
+    base: nn.Module,
+    rollouts: Sequence[Rollout],
+    pad_id: int,
+    vocabulary: int,
+    device: torch.device,
+) -> list[ResponseKl]:
+    """KL of each rollout, in order; rows are batched so that logits stay within `MAX_LOGITS`."""
+    order = sorted(
+        range(len(rollouts)), key=lambda i: len(rollouts[i].prompt_ids) + len(rollouts[i].token_ids)
+    )
+    results: dict[int, ResponseKl] = {}
+    while order:
+        longest = rollouts[order[-1]]
+        row_size = (len(longest.prompt_ids) + len(longest.token_ids)) * vocabulary
+        count = max(1, MAX_LOGITS // row_size)
+        part, order = order[-count:], order[:-count]
+        tokens = collate(
+            [rollouts[i].prompt_ids for i in part], [rollouts[i].token_ids for i in part], pad_id
+        )
+        sums = sequence_kl(policy, base, **{name: tensor.to(device) for name, tensor in tokens.items()})
+        rows = zip(*(term.tolist() for term in sums), strict=True)
+        results.update((i, ResponseKl(*row)) for i, row in zip(part, rows, strict=True))
+    return [results[i] for i in range(len(rollouts))]
+
+
+def summarise_kl(
+    task: str, samples: int, rollouts: Sequence[Rollout], divergences: Sequence[ResponseKl]
+) -> KlResult:
+    """Means over responses with errors clustered by problem; `samples` rollouts of each lie side by side."""
+
+    def mean(name: str) -> tuple[float, float | None]:
+        values = torch.tensor([getattr(d, name) for d in divergences], dtype=torch.float64)
+        return clustered_mean(values.view(-1, samples).mean(1).tolist())
+
+    full, k1, k3 = mean("full"), mean("k1"), mean("k3")
+    return KlResult(
+        task=task,
+        problems=len(rollouts) // samples,
+        samples=samples,
+        full=full[0],
+        full_se=full[1],
+        k1=k1[0],
+        k1_se=k1[1],
+        k3=k3[0],
+        k3_se=k3[1],
+        response_tokens=sum(len(r.token_ids) for r in rollouts) / len(rollouts),
+    )

@@ -1,0 +1,228 @@
+"""Evaluate one policy on one suite of tasks (rules evaluate_base, evaluate_policy, evaluate_external)."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from rlvr.arithmetic import configure_arithmetic
+from rlvr.config.build import build
+from rlvr.config.precision import EvaluationTaskConfig, KlConfig
+from rlvr.data.prepare import read_problems
+from rlvr.data.problem import Problem
+from rlvr.devices import describe_device, resolve_device
+from rlvr.diagnostics.sparsity import relative_change, update_sparsity
+from rlvr.evaluation.kl import measure_kl, summarise_kl
+from rlvr.evaluation.records import KlResult, RunLabel, SuiteResult, TaskResult, WeightChange
+from rlvr.evaluation.sampling import (
+    choose_problems,
+    draw_rollouts,
+    judge_rollouts,
+    sample_records,
+    sampling_params,
+    stream_of,
+    summarise,
+)
+from rlvr.files import write_jsonl
+from rlvr.models.loading import load_policy, load_tokenizer
+from rlvr.models.weights import weight_hash
+from rlvr.precision import torch_dtype
+from rlvr.provenance import digest, environment, hash_inputs
+from rlvr.rollout.engine import RolloutEngine, SamplingParams
+from rlvr.rollout.opening import open_engine
+from rlvr.sources import code_digest
+from rlvr.training.checkpoint import clear_checkpoints, load_checkpoint, save_checkpoint
+from rlvr.verify.registry import Judge
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EvaluationJob:
+    """Everything that decides an evaluation, besides its input files. `kl` is null for the base."""
+
+    arm: str
+    seed: int
+    rep: int
+    suite: str
+    tasks: dict[str, EvaluationTaskConfig]
+    templates: dict[str, str]
+    temperature: float
+    top_p: float
+    evaluation_seed: int
+    samples_factor: int
+    max_batch_rows: int
+    kl: KlConfig | None
+    sparsity_eta: float
+    dtype: str
+    device: str
+    compute_threads: int
+
+
+@dataclass(frozen=True)
+class EvaluationFiles:
+    """Inputs (`problems` one file a task, in the job's order), outputs, and the folder of checkpoints."""
+
+    policy: str
+    base: str | None
+    problems: tuple[str, ...]
+    result: str
+    samples: str
+    kl: str | None
+    checkpoints: str
+
+
+@dataclass
+class Findings:
+    """What has been found so far, as plain records: all of it is in a checkpoint."""
+
+    tasks: list[dict[str, Any]] = field(default_factory=list)
+    kl: list[dict[str, Any]] = field(default_factory=list)
+    samples: list[dict[str, Any]] = field(default_factory=list)
+    kl_samples: list[dict[str, Any]] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=lambda: {"rollout": 0.0, "verify": 0.0, "kl": 0.0})
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    seconds[phase] += time.perf_counter() - started
+
+
+class Evaluation:
+    """One job's models, engine and streams."""
+
+    def __init__(self, job: EvaluationJob, files: EvaluationFiles):
+        self.job = job
+        configure_arithmetic(job.compute_threads, deterministic=True, seed=job.evaluation_seed)
+        self.device = resolve_device(job.device)
+        self.tokenizer = load_tokenizer(files.policy)
+        self.policy = self._load(files.policy)
+        self.base = self._load(files.base) if files.base else None
+
+    def _load(self, path: str) -> nn.Module:
+        dtype = torch_dtype(self.job.dtype)
+        return load_policy(path, dtype, dtype, device=self.device)
+
+    def stream(self, task: str, purpose: str) -> int:
+        """Seed of the samples of a task: apart per run, so that runs are independent given their weights."""
+        job = self.job
+        return stream_of(job.evaluation_seed, job.arm, job.seed, job.rep, task, purpose)
+
+    def evaluate_task(
+        self, task: str, problems: list[Problem], engine: RolloutEngine, judge: Judge, findings: Findings
+    ) -> None:
+        """Sample, judge and summarise one task; with a base also its KL; append to `findings`."""
+        job, config = self.job, self.job.tasks[task]
+        samples = config.samples * job.samples_factor
+        template = job.templates[task]
+        chosen = choose_problems(problems, config.rows, job.evaluation_seed)
+        params = sampling_params(config, job.temperature, job.top_p)
+        with _timed(findings.seconds, "rollout"):
+            rollouts = draw_rollouts(chosen, template, samples, params, engine, self.stream(task, "accuracy"))
+        with _timed(findings.seconds, "verify"):
+            verdicts = judge_rollouts(rollouts, chosen, samples, judge)
+        result = summarise(task, chosen, samples, rollouts, verdicts, config.pass_at)
+        findings.tasks.append(asdict(result))
+        findings.samples += sample_records(task, rollouts, verdicts)
+        logger.info(
+            "%s: accuracy %.4f of %d problems × %d samples", task, result.accuracy, len(chosen), samples
+        )
+        if job.kl is not None:
+            with _timed(findings.seconds, "kl"):
+                self._evaluate_kl(task, chosen, config, engine, findings)
+
+    def _evaluate_kl(
+        self,
+        task: str,
+        problems: list[Problem],
+        config: EvaluationTaskConfig,
+        engine: RolloutEngine,
+        findings: Findings,
+    ) -> None:
+        samples = self.job.kl.samples
+        chosen = choose_problems(problems, self.job.kl.problems, self.job.evaluation_seed + 1)
+        params = SamplingParams(max_tokens=config.max_tokens, stop=config.stop)
+        rollouts = draw_rollouts(
+            chosen, self.job.templates[task], samples, params, engine, self.stream(task, "kl")
+        )
+        vocabulary = len(self.tokenizer)
+        divergences = measure_kl(
+            self.policy, self.base, rollouts, self.tokenizer.pad_token_id, vocabulary, self.device
+        )
+        result = summarise_kl(task, samples, rollouts, divergences)
+        findings.kl.append(asdict(result))
+        findings.kl_samples += [
+            {
+                "task": task,
+                "problem": rollout.prompt_id,
+                "sample": rollout.sample,
+                "response": rollout.text,
+                "tokens": len(rollout.token_ids),
+                **asdict(divergence),
+            }
+            for rollout, divergence in zip(rollouts, divergences, strict=True)
+        ]
+        logger.info("%s: KL to the base %.4f nats a response", task, result.full)
+
+    def weight_change(self) -> WeightChange | None:
+        """Sparsity and relative change against the base; None for the base itself."""
+        if self.base is None:
+            return None
+        before = {name: p.detach() for name, p in self.base.named_parameters()}
+        after = {name: p.detach() for name, p in self.policy.named_parameters()}
+        return WeightChange(
+            sparsity=update_sparsity(before, after, self.job.sparsity_eta),
+            eta=self.job.sparsity_eta,
+            weights=sum(tensor.numel() for tensor in after.values()),
+            relative_change=relative_change(before, after),
+        )
+
+
+def _identity(job: EvaluationJob, files: EvaluationFiles, device: torch.device) -> str:
+    inputs = hash_inputs({"policy": files.policy} | dict(zip(job.tasks, files.problems, strict=True)))
+    versions = environment()["packages"]["torch"]
+    return digest([asdict(job), inputs, code_digest(Path(__file__)), versions, describe_device(device)])
+
+
+def evaluate_policy(job: EvaluationJob, files: EvaluationFiles) -> None:
+    """Evaluate every task of the suite and write the results; resume after the last finished task."""
+    evaluation = Evaluation(job, files)
+    identity = _identity(job, files, evaluation.device)
+    saved = load_checkpoint(files.checkpoints, identity)
+    findings = Findings(**saved[1]) if saved else Findings()
+    done = {record["task"] for record in findings.tasks}
+    problems = dict(zip(job.tasks, files.problems, strict=True))
+    dtype = torch_dtype(job.dtype)
+    with (
+        open_engine(
+            evaluation.policy, evaluation.tokenizer, dtype, job.max_batch_rows, evaluation.device
+        ) as engine,
+        Judge() as judge,
+    ):
+        for number, task in enumerate(job.tasks, 1):
+            if task not in done:
+                evaluation.evaluate_task(task, read_problems(problems[task]), engine, judge, findings)
+                if number < len(job.tasks):
+                    save_checkpoint(files.checkpoints, number, asdict(findings), identity)
+    result = SuiteResult(
+        run=RunLabel(job.arm, job.seed, job.rep),
+        suite=job.suite,
+        weight_hash=weight_hash(evaluation.policy.named_parameters()),
+        tasks=tuple(build(TaskResult, record) for record in findings.tasks),
+        kl=tuple(build(KlResult, record) for record in findings.kl),
+        weight_change=evaluation.weight_change(),
+        seconds=findings.seconds,
+    )
+    write_jsonl(files.samples, findings.samples)
+    if files.kl is not None:
+        write_jsonl(files.kl, findings.kl_samples)
+    result.write(files.result)
+    clear_checkpoints(files.checkpoints)

@@ -1,0 +1,119 @@
+"""Sampled accuracy of a policy on one task."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from rlvr.config.precision import EvaluationTaskConfig
+from rlvr.data.problem import Problem
+from rlvr.data.templates import apply_template
+from rlvr.evaluation.estimators import accuracy_halves, clustered_mean, pass_at_k, sampling_error
+from rlvr.evaluation.records import TaskResult
+from rlvr.rollout.engine import GenerationRequest, Rollout, RolloutEngine, SamplingParams
+from rlvr.verify.registry import Judge
+from rlvr.verify.verdict import Response, Verdict
+
+
+def _hash(*parts: object) -> bytes:
+    return hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
+
+
+def stream_of(*parts: object) -> int:
+    """Seed of an evaluation's random streams, in [0, 2⁶³), from whatever identifies it."""
+    return int.from_bytes(_hash("evaluation", *parts), "little") >> 1
+
+
+def choose_problems(problems: Sequence[Problem], rows: int | None, seed: int) -> list[Problem]:
+    """At most `rows` problems (all, if None), chosen by seed and id alone and kept in their order.
+
+    Every policy of a study gets the same ones, and adding rows to a task moves few of them.
+    """
+    if rows is None or rows >= len(problems):
+        return list(problems)
+    chosen = {p.id for p in sorted(problems, key=lambda p: _hash(seed, p.id))[:rows]}
+    return [problem for problem in problems if problem.id in chosen]
+
+
+def draw_rollouts(
+    problems: Sequence[Problem],
+    template: str,
+    samples: int,
+    params: SamplingParams,
+    engine: RolloutEngine,
+    seed: int,
+) -> list[Rollout]:
+    """`samples` rollouts of each problem, side by side, in problem order."""
+    requests = [GenerationRequest(p.id, apply_template(template, p), samples) for p in problems]
+    return engine.generate(requests, params, seed)
+
+
+def judge_rollouts(
+    rollouts: Sequence[Rollout], problems: Sequence[Problem], samples: int, judge: Judge
+) -> list[Verdict]:
+    """The verdict of each rollout, in order."""
+    repeated = [problem for problem in problems for _ in range(samples)]
+    responses = [Response(rollout.text, rollout.finish_reason == "stop") for rollout in rollouts]
+    return judge.judge(responses, repeated)
+
+
+def _strata(problems: Sequence[Problem], correct: np.ndarray) -> dict[str, float]:
+    names = np.array([str(problem.metadata.get("stratum", "")) for problem in problems])
+    return {str(name): float(correct[names == name].mean()) for name in np.unique(names) if name}
+
+
+def summarise(
+    task: str,
+    problems: Sequence[Problem],
+    samples: int,
+    rollouts: Sequence[Rollout],
+    verdicts: Sequence[Verdict],
+    pass_at: Sequence[int],
+) -> TaskResult:
+    """Accuracy, pass@k and their standard errors from rollouts in problem order."""
+    correct = np.array([v.reward > 0 for v in verdicts]).reshape(len(problems), samples)
+    accuracy, error = clustered_mean(correct.mean(axis=1))
+    passes = {
+        str(k): clustered_mean([pass_at_k(samples, int(c), k) for c in correct.sum(axis=1)]) for k in pass_at
+    }
+    return TaskResult(
+        task=task,
+        problems=len(problems),
+        samples=samples,
+        accuracy=accuracy,
+        accuracy_se_problems=error,
+        accuracy_se_sampling=sampling_error(correct),
+        accuracy_halves=accuracy_halves(correct),
+        pass_at={k: value for k, (value, _) in passes.items()},
+        pass_at_se={k: error for k, (_, error) in passes.items()},
+        format_ok=float(np.mean([v.format_ok for v in verdicts])),
+        stopped=float(np.mean([r.finish_reason == "stop" for r in rollouts])),
+        response_tokens=float(np.mean([len(r.token_ids) for r in rollouts])),
+        strata=_strata(problems, correct),
+    )
+
+
+def sample_records(
+    task: str, rollouts: Sequence[Rollout], verdicts: Sequence[Verdict]
+) -> list[dict[str, Any]]:
+    """Every sample as a plain record for `{suite}.samples.jsonl.gz`."""
+    return [
+        {
+            "task": task,
+            "problem": rollout.prompt_id,
+            "sample": rollout.sample,
+            "response": rollout.text,
+            "finish_reason": rollout.finish_reason,
+            "tokens": len(rollout.token_ids),
+            "log_prob": round(sum(rollout.log_probs), 6),
+            **asdict(verdict),
+        }
+        for rollout, verdict in zip(rollouts, verdicts, strict=True)
+    ]
+
+
+def sampling_params(task: EvaluationTaskConfig, temperature: float, top_p: float) -> SamplingParams:
+    """How evaluation responses of a task are drawn."""
+    return SamplingParams(max_tokens=task.max_tokens, temperature=temperature, top_p=top_p, stop=task.stop)

@@ -1,0 +1,76 @@
+"""How every figure looks and how it is written: legible in print, by the colour-blind, and byte for byte equal."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from rlvr.files import atomic_path
+
+FULL_WIDTH = 7.2  # inches: two columns of a paper
+FORMATS = ("svg", "pdf")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+LINES = ("-", "--", "-.", ":", (0, (3, 1, 1, 1, 1, 1)), (0, (5, 1)), (0, (1, 1)), (0, (7, 2, 1, 2)))
+SETTINGS = {
+    "font.size": 9, "axes.labelsize": 9, "axes.titlesize": 9, "xtick.labelsize": 8.5, "ytick.labelsize": 8.5,
+    "legend.fontsize": 8.5, "font.family": "DejaVu Sans", "axes.edgecolor": "0.3", "grid.color": "0.88",
+    "grid.linewidth": 0.6, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "rlvr",
+    "pdf.fonttype": 42,
+}  # fmt: skip
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The settings of all figures, for the time of drawing and saving."""
+    with mpl.rc_context(), sns.axes_style("whitegrid"):
+        mpl.rcParams.update(SETTINGS)
+        yield
+
+
+def new_figure(height: float, width: float = FULL_WIDTH) -> Figure:
+    """An empty figure, sizes in inches, that keeps its parts from overlapping."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def arm_looks(arms: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Colour, marker and line style by arm; arms stay apart without colour up to eight."""
+    colours = sns.color_palette("colorblind", len(MARKERS))
+    return {
+        arm: {"color": colours[i % 8], "marker": MARKERS[i % 8], "linestyle": LINES[i % 8]}
+        for i, arm in enumerate(arms)
+    }
+
+
+def arm_legend(figure: Figure, looks: dict[str, dict[str, Any]], lines: bool) -> None:
+    """One legend for the whole figure, above its panels."""
+    handles = [
+        Line2D([], [], color=look["color"], label=arm, markersize=6, linewidth=1.8,
+               marker="" if lines else look["marker"], linestyle=look["linestyle"] if lines else "")
+        for arm, look in looks.items()
+    ]  # fmt: skip
+    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 4), frameon=False)
+
+
+def dodge(index: int, count: int, width: float = 0.72) -> float:
+    """Offset from a category's centre of the index-th of `count` arms."""
+    return (index + 0.5) * width / count - width / 2
+
+
+def say(axes: Axes, text: str) -> None:
+    """A sentence in place of a plot that has nothing to show."""
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", wrap=True)
+    axes.set_axis_off()
+
+
+def save(figure: Figure, folder: str | Path, name: str) -> None:
+    """Write `{name}.svg` and `{name}.pdf`; no date inside, so that the same figure is the same bytes."""
+    for suffix in FORMATS:
+        dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None, "ModDate": None}}[suffix]
+        with atomic_path(Path(folder) / f"{name}.{suffix}") as temporary:
+            figure.savefig(temporary, format=suffix, metadata=dates)

@@ -1,0 +1,96 @@
+"""The part that every engine of this package shares: plan rows, batch them, draw until all have ended."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from rlvr.models.tokenizers import TextTokenizer
+from rlvr.rollout.drawing import Drawing
+from rlvr.rollout.engine import GenerationRequest, Rollout, SamplingParams
+from rlvr.rollout.rows import Row, plan_rows
+from rlvr.rollout.sampling import check_sampling
+
+
+class BatchedEngine(ABC):
+    """A `RolloutEngine` over a model that can prefill prompts and then take one token a row."""
+
+    def __init__(
+        self, tokenizer: TextTokenizer, max_positions: int, max_batch_rows: int, device: torch.device
+    ):
+        if max_batch_rows < 1:
+            raise ValueError(f"max_batch_rows is {max_batch_rows}; allowed is 1 or more")
+        self._tokenizer = tokenizer
+        self._max_positions = max_positions
+        self._max_batch_rows = max_batch_rows
+        self._device = device
+
+    @abstractmethod
+    def load_weights(self, named_tensors: Iterable[tuple[str, Tensor]]) -> None:
+        """Copy weights by name, cast to the engine's dtype; a missing or unknown name is a ValueError."""
+
+    @abstractmethod
+    def named_weights(self) -> Iterable[tuple[str, Tensor]]:
+        """The engine's own weights."""
+
+    @abstractmethod
+    def named_weights(self) -> Iterable[tuple[str, Tensor]]:
+        """The engine's own weights."""
+
+    @abstractmethod
+    def _prefill(self, prompts: list[tuple[int, ...]], rows: Tensor, max_tokens: int) -> Tensor:
+        """Compute each prompt once, then let row r of the batch continue prompt `rows[r]`; logits (R, V)."""
+
+    @abstractmethod
+    def _advance(self, tokens: Tensor) -> Tensor:
+        """Append one token (R,) to each row of the batch; the next logits (R, V)."""
+
+    @abstractmethod
+    def _keep(self, rows: Tensor) -> None:
+        """Reduce the batch to the given rows."""
+
+    @abstractmethod
+    def _release(self) -> None:
+        """Forget the batch."""
+
+    def _batches(self, rows: list[Row]) -> Iterator[list[int]]:
+        """Indices of the rows that are drawn together."""
+        for start in range(0, len(rows), self._max_batch_rows):
+            yield list(range(start, min(start + self._max_batch_rows, len(rows))))
+
+    @torch.inference_mode()
+    def generate(
+        self, requests: Sequence[GenerationRequest], params: SamplingParams, seed: int
+    ) -> list[Rollout]:
+        """Rollouts of each request, in request order, the samples of a request side by side."""
+        check_sampling(params)
+        rows = plan_rows(requests, params, seed, self._tokenizer, self._max_positions)
+        rollouts: dict[int, Rollout] = {}
+        for batch in self._batches(rows):
+            drawn = self._draw([rows[index] for index in batch], params)
+            rollouts.update(zip(batch, drawn, strict=True))
+        return [rollouts[index] for index in range(len(rows))]
+
+    def _draw(self, rows: list[Row], params: SamplingParams) -> list[Rollout]:
+        prompts = {row.request: row.prompt_ids for row in rows}
+        position = {request: index for index, request in enumerate(prompts)}
+        prompt_of_row = torch.tensor([position[row.request] for row in rows], device=self._device)
+        drawing = Drawing(rows, params, self._tokenizer, self._device)
+        try:
+            tokens = drawing.draw(self._prefill(list(prompts.values()), prompt_of_row, params.max_tokens))
+            while (kept := drawing.remaining()) is not None:
+                if len(kept) < len(tokens):
+                    self._keep(kept)
+                    tokens = tokens[kept]
+                tokens = drawing.draw(self._advance(tokens))
+        finally:
+            self._release()
+        return drawing.rollouts()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._release()

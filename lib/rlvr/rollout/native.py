@@ -1,0 +1,74 @@
+"""Batched sampling from a `Decoder`, with a preallocated key-value cache."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from rlvr.models.cache import KvCache
+from rlvr.models.decoder import Decoder
+from rlvr.models.decoder_config import DecoderConfig
+from rlvr.models.tokenizers import TextTokenizer
+from rlvr.models.weights import copy_weights
+from rlvr.rollout.batched import BatchedEngine
+
+
+class NativeEngine(BatchedEngine):
+    """Holds its own copy of the weights, stored and computed in `dtype`; logits are cast to fp32.
+
+    The cache of a batch takes 2 × layers × kv_heads × head_dim × (prompt + max_tokens) numbers a row.
+    """
+
+    def __init__(
+        self,
+        model: Decoder | DecoderConfig,
+        tokenizer: TextTokenizer,
+        dtype: torch.dtype,
+        max_batch_rows: int,
+        device: str | torch.device = "cpu",
+    ):
+        """`model`: a decoder to start from, or only its config (then call `load_weights` first)."""
+        config = model if isinstance(model, DecoderConfig) else model.config
+        super().__init__(tokenizer, config.max_positions, max_batch_rows, torch.device(device))
+        self._model = Decoder(config, master=dtype, compute=dtype).to(device).requires_grad_(False)
+        self._cache: KvCache | None = None
+        if isinstance(model, Decoder):
+            self.load_weights(model.named_parameters())
+
+    def load_weights(self, named_tensors: Iterable[tuple[str, Tensor]]) -> None:
+        """Copy the trainer's weights by name, cast to the engine's dtype."""
+        copy_weights(named_tensors, dict(self.named_weights()))
+
+    def named_weights(self) -> Iterable[tuple[str, Tensor]]:
+        """The engine's own weights."""
+        return self._model.named_parameters()
+
+    def named_weights(self) -> Iterable[tuple[str, Tensor]]:
+        """The engine's own copy."""
+        return self._model.named_parameters()
+
+    def _prefill(self, prompts: list[tuple[int, ...]], rows: Tensor, max_tokens: int) -> Tensor:
+        lengths = torch.tensor([len(prompt) for prompt in prompts], device=self._device)
+        longest = max(map(len, prompts))
+        padded = [[*prompt, *[0] * (longest - len(prompt))] for prompt in prompts]
+        input_ids = torch.tensor(padded, dtype=torch.long, device=self._device)
+        cache = KvCache.allocate(
+            self._model.config, len(prompts), longest, self._model.compute, self._device
+        )
+        hidden = self._model.hidden(input_ids, cache=cache)
+        last = hidden[torch.arange(len(prompts), device=self._device), lengths - 1]
+        cache.lengths, cache.longest = lengths, longest
+        # The last token drawn is never fed back, so it needs no slot.
+        self._cache = cache.select(rows, capacity=longest + max_tokens - 1)
+        return self._model.head(last)[rows]
+
+    def _advance(self, tokens: Tensor) -> Tensor:
+        hidden = self._model.hidden(tokens[:, None], cache=self._cache)
+        self._cache.advance()
+        return self._model.head(hidden[:, 0])
+
+    def _keep(self, rows: Tensor) -> None:
+        self._cache = self._cache.select(rows)
+
+    def _release(self) -> None:
+        self._cache = None

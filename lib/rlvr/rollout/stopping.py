@@ -1,0 +1,36 @@
+"""Stop strings, matched on decoded text."""
+
+from collections.abc import Sequence
+
+from rlvr.models.tokenizers import TextTokenizer
+
+
+class StopStrings:
+    """Tells when the newest token completes a stop string, and cuts the text behind it."""
+
+    def __init__(self, tokenizer: TextTokenizer, stop: Sequence[str]):
+        if not all(stop):
+            raise ValueError("stop: an empty stop string would end every response at once")
+        self._tokenizer = tokenizer
+        self._stop = tuple(stop)
+        # A token is at least one byte of text; the rest covers characters cut by the window's edge, and
+        # tokens without text of their own (special ones).
+        self.window = max((len(text.encode()) for text in self._stop), default=0) + 8
+
+    def ends(self, sequences: Sequence[Sequence[int]]) -> list[int | None]:
+        """For each sequence of token ids: where in its text the stop string ends that its last token completes.
+
+        None where there is no such. One that was completed earlier does not count (before `min_tokens`).
+        """
+        texts = self._tokenizer.batch_decode(sequences, skip_special_tokens=True)
+        before = self._tokenizer.batch_decode([ids[:-1] for ids in sequences], skip_special_tokens=True)
+        return [self._end(old, new) for old, new in zip(before, texts, strict=True)]
+
+    def _end(self, before: str, text: str) -> int | None:
+        ends = []
+        for stop in self._stop:
+            # A match must reach beyond the text before; a half character at its end (U+FFFD) is not text yet.
+            found = text.find(stop, max(0, len(before.rstrip("\ufffd")) - len(stop) + 1))
+            if found >= 0:
+                ends.append(found + len(stop))
+        return min(ends, default=None)

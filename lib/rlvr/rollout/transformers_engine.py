@@ -1,0 +1,76 @@
+"""The same sampling for any causal language model of transformers."""
+
+import copy
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
+import torch
+from torch import Tensor, nn
+
+from rlvr.models.tokenizers import TextTokenizer
+from rlvr.models.weights import copy_weights
+from rlvr.rollout.batched import BatchedEngine
+from rlvr.rollout.rows import Row
+
+
+class TransformersEngine(BatchedEngine):
+    """Holds a copy of the model in `dtype`, without autocast.
+
+    Rows drawn together have prompts of one length, so nothing is padded, and no architecture's own handling
+    of attention masks and positions comes into play.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        tokenizer: TextTokenizer,
+        dtype: torch.dtype,
+        max_batch_rows: int,
+        device: str | torch.device = "cpu",
+    ):
+        positions = getattr(model.config, "max_position_embeddings", 2**31)
+        super().__init__(tokenizer, positions, max_batch_rows, torch.device(device))
+        # From the class, because `load_policy` may have replaced this instance's forward by autocast.
+        self._model = type(model)(copy.deepcopy(model.config)).to(dtype).to(device)
+        self._model.eval().requires_grad_(False)
+        self._past = None
+        self.load_weights(model.named_parameters())
+
+    def load_weights(self, named_tensors: Iterable[tuple[str, Tensor]]) -> None:
+        """Copy the trainer's weights by name, cast to the engine's dtype."""
+        copy_weights(named_tensors, dict(self.named_weights()))
+
+    def named_weights(self) -> Iterable[tuple[str, Tensor]]:
+        """The engine's own weights."""
+        return self._model.named_parameters()
+
+    def named_weights(self) -> Iterable[tuple[str, Tensor]]:
+        """The engine's own copy."""
+        return self._model.named_parameters()
+
+    def _batches(self, rows: list[Row]) -> Iterator[list[int]]:
+        def prompt_length(index: int) -> int:
+            return len(rows[index].prompt_ids)
+
+        for _, group in groupby(sorted(range(len(rows)), key=prompt_length), key=prompt_length):
+            alike = list(group)
+            for start in range(0, len(alike), self._max_batch_rows):
+                yield alike[start : start + self._max_batch_rows]
+
+    def _prefill(self, prompts: list[tuple[int, ...]], rows: Tensor, max_tokens: int) -> Tensor:
+        input_ids = torch.tensor(prompts, dtype=torch.long, device=self._device)
+        output = self._model(input_ids=input_ids, use_cache=True)
+        self._past = output.past_key_values
+        self._keep(rows)
+        return output.logits[:, -1][rows]
+
+    def _advance(self, tokens: Tensor) -> Tensor:
+        output = self._model(input_ids=tokens[:, None], past_key_values=self._past, use_cache=True)
+        self._past = output.past_key_values
+        return output.logits[:, -1]
+
+    def _keep(self, rows: Tensor) -> None:
+        self._past.batch_select_indices(rows)
+
+    def _release(self) -> None:
+        self._past = None

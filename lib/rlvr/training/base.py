@@ -1,0 +1,116 @@
+"""The base policy that every run starts from: trained from scratch, or links to a pretrained one."""
+
+import csv
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from rlvr.arithmetic import configure_arithmetic
+from rlvr.config.policy import BasePolicyConfig, JsonlExamples, PretrainedPolicyConfig, TinyPolicyConfig
+from rlvr.devices import describe_device, resolve_device
+from rlvr.files import atomic_path, sha256_file
+from rlvr.models.decoder import Decoder
+from rlvr.models.loading import load_tokenizer, policy_folder, read_config, save_policy
+from rlvr.models.tiny import decoder_config, initialise
+from rlvr.models.tokenizers import small_tokenizer
+from rlvr.models.weights import weight_hash
+from rlvr.precision import torch_dtype
+from rlvr.provenance import digest
+from rlvr.sources import code_digest
+from rlvr.training.checkpoint import clear_checkpoints, load_checkpoint, save_checkpoint
+from rlvr.training.examples import open_examples
+from rlvr.training.sft import METRIC_COLUMNS, Sft
+
+logger = logging.getLogger(__name__)
+
+
+def prepare_base_policy(
+    config: BasePolicyConfig,
+    data_root: str | Path,
+    device: str,
+    compute_threads: int,
+    policy_path: str | Path,
+    metrics_path: str | Path,
+    checkpoints_path: str | Path,
+) -> None:
+    """Write the folder `policy_path` in Hugging Face format, and the metrics of its training.
+
+    `tiny`: trained by SFT in fp32, rounded to `saved_dtype`; the same config gives the same weights on the
+    same machine. An interrupted training resumes exactly from `checkpoints_path`, which is empty at the end.
+    `pretrained`: a folder of links, and metrics without rows.
+    """
+    if isinstance(config, PretrainedPolicyConfig):
+        _link_pretrained(config, Path(policy_path))
+        _write_metrics([], metrics_path)
+        return
+    configure_arithmetic(compute_threads, deterministic=True, seed=config.seed)
+    training = _train_tiny(config, data_root, resolve_device(device), compute_threads, checkpoints_path)
+    _save_tiny(config, training, Path(policy_path))
+    _write_metrics(training.state.metrics, metrics_path)
+    clear_checkpoints(checkpoints_path)
+
+
+def _identity(
+    config: TinyPolicyConfig, data_root: str | Path, device: torch.device, compute_threads: int
+) -> str:
+    """Digest of all that must be equal for a resume to give the same bits."""
+    from_file = isinstance(config.examples, JsonlExamples)
+    data = sha256_file(Path(data_root) / config.examples.path) if from_file else ""
+    facts = [data, compute_threads, describe_device(device), torch.__version__, code_digest(Path(__file__))]
+    return digest([asdict(config), *facts])
+
+
+def _train_tiny(
+    config: TinyPolicyConfig,
+    data_root: str | Path,
+    device: torch.device,
+    compute_threads: int,
+    checkpoints_path: str | Path,
+) -> Sft:
+    tokenizer = small_tokenizer(config.tokenizer)
+    shape = decoder_config(config.architecture, len(tokenizer))
+    model = Decoder(shape, master=torch.float32, compute=torch.float32)
+    initialise(model, config.architecture.init_std, config.seed)
+    examples = open_examples(
+        config.examples, tokenizer, data_root, config.seed, config.architecture.max_positions
+    )
+    training = Sft(model.to(device), config.sft, examples, tokenizer.pad_token_id)
+    identity = _identity(config, data_root, device, compute_threads)
+    found = load_checkpoint(checkpoints_path, identity)
+    if found is not None:
+        training.restore(found[1])
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    logger.info("training a policy of %d parameters for %d steps", parameters, config.sft.steps)
+    training.run(lambda step, snapshot: save_checkpoint(checkpoints_path, step, snapshot, identity))
+    return training
+
+
+def _save_tiny(config: TinyPolicyConfig, training: Sft, policy_path: Path) -> None:
+    model = training.model.to(torch_dtype(config.saved_dtype))
+    logger.info("base policy in %s, weight hash %s", config.saved_dtype, weight_hash(model.named_parameters()))
+    with atomic_path(policy_path) as temporary:
+        temporary.mkdir()
+        save_policy(model, small_tokenizer(config.tokenizer), temporary, model.config.to_hf())
+
+
+def _link_pretrained(config: PretrainedPolicyConfig, policy_path: Path) -> None:
+    """A folder of links to the policy's files, checked as far as can be without reading the weights."""
+    folder = policy_folder(config.path, config.revision).resolve()
+    read_config(folder)
+    load_tokenizer(folder)
+    with atomic_path(policy_path) as temporary:
+        temporary.mkdir()
+        for file in sorted(folder.iterdir()):
+            if file.is_file():
+                (temporary / file.name).symlink_to(file.resolve())
+    logger.info("base policy links to %s", folder)
+
+
+def _write_metrics(rows: Iterable[Mapping[str, float]], path: str | Path) -> None:
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, METRIC_COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)

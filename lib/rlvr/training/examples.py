@@ -1,0 +1,115 @@
+"""Batches of supervised examples, as token ids; batch `step` is a function of the seed and `step` alone."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from rlvr.config.policy import Examples, FamilyExamples, JsonlExamples
+from rlvr.config.sources import JsonlSource
+from rlvr.data.families import draw_examples
+from rlvr.data.rows import load_rows
+from rlvr.data.templates import apply_template
+from rlvr.errors import UserError
+from rlvr.models.tokenizers import TextTokenizer
+
+logger = logging.getLogger(__name__)
+
+Tokens = list[int]
+Batch = tuple[list[Tokens], list[Tokens]]
+
+
+class ExampleStream(Protocol):
+    """Where the batches of supervised training come from."""
+
+    def batch(self, step: int, size: int) -> Batch:
+        """Prompts and responses (EOS included) of a training step, counted from 0."""
+
+
+class FamilyStream:
+    """Examples drawn afresh at each step from the embedded families."""
+
+    def __init__(self, config: FamilyExamples, tokenizer: TextTokenizer, seed: int, max_positions: int):
+        self._config = config
+        self._tokenizer = tokenizer
+        self._seed = seed
+        self._max_positions = max_positions
+
+    def batch(self, step: int, size: int) -> Batch:
+        """See `ExampleStream`."""
+        drawn = draw_examples(self._config, size, np.random.default_rng((self._seed, step)))
+        prompts = [self._tokenizer.encode(prompt) for prompt, _ in drawn]
+        responses = [_response(label, self._tokenizer) for _, label in drawn]
+        longest = max(len(p) + len(r) for p, r in zip(prompts, responses, strict=True))
+        if longest > self._max_positions:
+            raise UserError(
+                f"base.architecture.max_positions is {self._max_positions}; an example of the families has "
+                f"{longest} tokens"
+            )
+        return prompts, responses
+
+
+class FileStream:
+    """Examples of a file, each once an epoch, in an order shuffled anew for every epoch."""
+
+    def __init__(self, examples: Sequence[tuple[Tokens, Tokens]], seed: int):
+        self._examples = examples
+        self._seed = seed
+
+    def batch(self, step: int, size: int) -> Batch:
+        """See `ExampleStream`. A batch may reach into the next epoch."""
+        total = len(self._examples)
+        chosen = []
+        for position in range(step * size, (step + 1) * size):
+            epoch, place = divmod(position, total)
+            if not chosen or place == 0:
+                order = np.random.default_rng((self._seed, epoch)).permutation(total)
+            chosen.append(self._examples[order[place]])
+        return [prompt for prompt, _ in chosen], [response for _, response in chosen]
+
+
+def _response(text: str, tokenizer: TextTokenizer) -> Tokens:
+    return [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
+
+
+def _read_file(
+    config: JsonlExamples, tokenizer: TextTokenizer, data_root: str | Path, max_positions: int
+) -> list[tuple[Tokens, Tokens]]:
+    """Tokenise the rows that fit; count the others in the log."""
+    source = JsonlSource(
+        kind="jsonl",
+        path=config.path,
+        prompt_field=config.prompt_field,
+        answer_field=config.response_field,
+        overlap_field=config.overlap_field,
+    )
+    loaded = load_rows(source, "sft", "exact", data_root)
+    limit = min(config.max_tokens, max_positions)
+    tokenised = (
+        (tokenizer.encode(apply_template(config.template, row)), _response(row.answer, tokenizer))
+        for row in loaded.problems
+    )
+    kept = [(prompt, response) for prompt, response in tokenised if len(prompt) + len(response) <= limit]
+    logger.info(
+        "%s: %d rows, %d near copies of evaluation problems left out, %d longer than %d tokens left out, %d used",
+        config.path,
+        loaded.rows_read,
+        loaded.near_copies_dropped,
+        len(loaded.problems) - len(kept),
+        limit,
+        len(kept),
+    )
+    if not kept:
+        raise UserError(f"base.examples: no row of {config.path} has at most {limit} tokens; raise max_tokens")
+    return kept
+
+
+def open_examples(
+    config: Examples, tokenizer: TextTokenizer, data_root: str | Path, seed: int, max_positions: int
+) -> ExampleStream:
+    """The stream that `base.examples` describes."""
+    if isinstance(config, FamilyExamples):
+        return FamilyStream(config, tokenizer, seed, max_positions)
+    return FileStream(_read_file(config, tokenizer, data_root, max_positions), seed)

@@ -1,0 +1,158 @@
+r"""Mathematical answers: extraction from a response, and equality by math-verify under a time limit."""
+
+import atexit
+import logging
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from typing import Self
+
+from rlvr.data.problem import Problem
+from rlvr.verify.pool import Outcome, TimeLimitedPool
+from rlvr.verify.verdict import Verdict
+
+# One pass over the braces of a text: boxes, escaped characters (\{ is no brace), and plain braces.
+_BRACES = re.compile(r"(?P<box>\\boxed\s*\{)|\\.|(?P<open>\{)|(?P<close>\})", re.DOTALL)
+_STATED = re.compile(r"\banswer(?:\s+is\b\s*:?|\s*:)[ \t]*([^\n]+)", re.IGNORECASE)
+_HASHES = re.compile(r"####[ \t]*([^\n]+)")
+_NUMBER = re.compile(r"-?[0-9](?:[0-9,]*[0-9])?(?:\.[0-9]+)?(?:/[0-9]+)?%?")
+_SENTENCE_END = re.compile(r"\.(?=\s|$)")
+_INTEGER = re.compile(r"-?[0-9]{1,18}")
+
+NO_ANSWER = "no answer found"
+
+
+def last_boxed(text: str) -> str:
+    r"""Return the content of the last balanced, non-empty `\boxed{...}`, or ""; linear in the text."""
+    opened: list[int | None] = []
+    found = (-1, "")
+    for brace in _BRACES.finditer(text):
+        if brace["box"] or brace["open"]:
+            opened.append(brace.end() if brace["box"] else None)
+        elif brace["close"] and opened:
+            start = opened.pop()
+            if start is not None and (content := text[start : brace.start()].strip()):
+                found = max(found, (start, content))
+    return found[1]
+
+
+def _last(pattern: re.Pattern[str], text: str) -> str:
+    found = ""
+    for match in pattern.finditer(text):
+        found = match[1]
+    return found
+
+
+def _unwrapped(text: str) -> str:
+    """Strip what surrounds an answer in running text: bold marks, formula delimiters, a full stop."""
+    text = _SENTENCE_END.split(text, maxsplit=1)[0].strip().strip("*").strip()
+    for left, right in (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]")):
+        if len(text) > len(left + right) and text.startswith(left) and text.endswith(right):
+            return text[len(left) : -len(right)].strip()
+    return text
+
+
+def extract_answer(text: str) -> str:
+    r"""Return the final answer that a response states, or "".
+
+    In this order: the last balanced `\boxed{}`; what follows the last "answer is" or "answer:" on its line;
+    what follows the last `####`; the last number. Never raises, whatever the text.
+    """
+    if boxed := last_boxed(text):
+        return boxed
+    for pattern in (_STATED, _HASHES):
+        if stated := _unwrapped(_last(pattern, text)):
+            return stated
+    numbers = _NUMBER.findall(text)
+    return numbers[-1] if numbers else ""
+
+
+def math_verify_comparer() -> Callable[[str, str], bool]:
+    """Make the function that compares (answer, gold) by math-verify; it runs in workers only.
+
+    Its own time limits are off: they rest on signals, which do not end C code, and the pool has a hard one.
+    """
+    import sympy.core.random
+    from math_verify import parse, verify
+
+    logging.getLogger("math_verify").setLevel(logging.CRITICAL)
+
+    def same(answer: str, gold: str) -> bool:
+        # SymPy tests some equalities at random points: the same points for the same pair.
+        sympy.core.random.seed(0)
+        # In a box every notation is read as one whole formula.
+        found, expected = (parse(rf"\boxed{{{text}}}", parsing_timeout=None) for text in (answer, gold))
+        return bool(verify(expected, found, timeout_seconds=None))
+
+    return same
+
+
+class MathVerifier:
+    """Compares answers; workers start when a pair cannot be decided from its text alone."""
+
+    def __init__(self, workers: int = 1, time_limit_s: float = 10.0) -> None:
+        self._pool = TimeLimitedPool(math_verify_comparer, workers, time_limit_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers."""
+        self._pool.close()
+
+    def compare(self, pairs: Iterable[tuple[str, str]]) -> list[str]:
+        """Return right, wrong, error, crashed or time limit for each (answer, gold); equal pairs run once."""
+        pairs = [(answer.strip(), gold.strip()) for answer, gold in pairs]
+        decided = {pair: reason for pair in pairs if (reason := _decided_by_text(*pair))}
+        open_pairs = list(dict.fromkeys(pair for pair in pairs if pair not in decided))
+        outcomes = self._pool.map(open_pairs)
+        decided |= {pair: _reason(outcome) for pair, outcome in zip(open_pairs, outcomes, strict=True)}
+        return [decided[pair] for pair in pairs]
+
+    def judge(self, responses: Sequence[str], problems: Sequence[Problem]) -> list[Verdict]:
+        """Judge each response against its problem, in order; without an answer no worker is asked."""
+        answers = [extract_answer(text) for text in responses]
+        pairs = zip(answers, problems, strict=True)
+        reasons = iter(self.compare([(answer, problem.answer) for answer, problem in pairs if answer]))
+        return [_verdict(answer, next(reasons) if answer else NO_ANSWER) for answer in answers]
+
+
+def _decided_by_text(answer: str, gold: str) -> str:
+    """Return right or wrong where the text alone says so, else ""."""
+    if answer == gold:
+        return "right"
+    if not answer or not gold:
+        return "wrong"
+    if _INTEGER.fullmatch(answer) and _INTEGER.fullmatch(gold):
+        return "right" if int(answer) == int(gold) else "wrong"
+    return ""
+
+
+def _reason(outcome: Outcome) -> str:
+    if outcome.status != "done":
+        return outcome.status
+    return "right" if outcome.value else "wrong"
+
+
+def _verdict(answer: str, reason: str) -> Verdict:
+    return Verdict(float(reason == "right"), bool(answer), answer, reason)
+
+
+@cache
+def _shared() -> MathVerifier:
+    verifier = MathVerifier()
+    atexit.register(verifier.close)
+    return verifier
+
+
+def equivalent(answer: str, gold: str) -> bool:
+    """Whether two answers (without surrounding text) have the same value; over 10 s counts as no."""
+    return _shared().compare([(answer, gold)]) == ["right"]
+
+
+def verify_batch(responses: Sequence[str], problems: Sequence[Problem]) -> list[Verdict]:
+    """Judge responses with one worker kept for the whole process; `Judge` has more workers and a limit."""
+    return _shared().judge(responses, problems)

@@ -1,0 +1,167 @@
+"""Worker processes with a hard time limit: a task that overruns costs its worker, never the caller.
+
+A signal or a thread cannot end a computation inside C code, so each worker is a process of its own, which
+is killed. Workers are plain Python processes (`rlvr.verify.worker`) rather than `multiprocessing` ones: those
+import the caller's main script again (here a workflow's adaptor, which would start a second
+training), or fork a process that holds CUDA and threads.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+from typing import Any, Literal, Self
+
+import rlvr.verify.worker as worker_module
+
+STARTUP_LIMIT_S = 120.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a task: `value` if done, else `detail` says more."""
+
+    status: Literal["done", "error", "crashed", "time limit"]
+    value: Any = None
+    detail: str = ""
+
+
+@dataclass(eq=False)
+class _Worker:
+    process: subprocess.Popen[bytes]
+    connection: Connection
+    deadline: float
+    task: int | None = None
+    ready: bool = False
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.connection.close()
+
+
+@dataclass
+class _Batch:
+    """Tasks that wait, and outcomes by position."""
+
+    tasks: Sequence[Sequence[Any]]
+    waiting: deque[int]
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+
+
+class TimeLimitedPool:
+    """A context manager that maps tasks to outcomes in worker processes.
+
+    `factory` is a module-level function without arguments; each worker calls it once, outside the time
+    limit, and applies the function that it returns to tasks (sequences of JSON values, its arguments).
+    Workers start with the first tasks, live between calls, and end with the context or their parent.
+    """
+
+    def __init__(
+        self, factory: Callable[[], Callable[..., Any]], workers: int = 1, time_limit_s: float = 10.0
+    ) -> None:
+        if workers < 1 or not time_limit_s > 0:
+            raise ValueError(f"workers ({workers}) and time_limit_s ({time_limit_s}) must be positive")
+        self._factory = f"{factory.__module__}:{factory.__qualname__}"
+        self._size = workers
+        self._limit = time_limit_s
+        self._workers: list[_Worker] = []
+        self._lock = threading.Lock()  # one map at a time; callers may be threads
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all workers. The pool can be used again: workers start anew."""
+        with self._lock:
+            self._end_all()
+
+    def map(self, tasks: Sequence[Sequence[Any]]) -> list[Outcome]:
+        """Return one outcome per task, in order. Only a worker that cannot even start raises RuntimeError."""
+        with self._lock:
+            batch = _Batch(tasks, deque(range(len(tasks))))
+            try:
+                while len(batch.outcomes) < len(tasks):
+                    self._dispatch(batch)
+                    self._collect(batch)
+            except BaseException:
+                self._end_all()  # half-done tasks must not answer the next call
+                raise
+            return [batch.outcomes[index] for index in range(len(tasks))]
+
+    def _end_all(self) -> None:
+        for worker in self._workers:
+            worker.end()
+        self._workers.clear()
+
+    def _start(self) -> _Worker:
+        ours, theirs = Pipe()
+        # Not `-m`: the package has imported the worker module already, and runpy warns about that.
+        program = f"import sys; from {worker_module.__name__} import main; main(sys.argv[1:])"
+        arguments = [str(theirs.fileno()), self._factory, str(self._limit)]
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", program, *arguments],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            # SymPy walks through sets; a fixed hash seed makes verdicts the same in every run.
+            env={**os.environ, "PYTHONHASHSEED": "0"},
+        )
+        theirs.close()
+        return _Worker(process, ours, time.monotonic() + STARTUP_LIMIT_S)
+
+    def _dispatch(self, batch: _Batch) -> None:
+        """Give waiting tasks to idle workers, and start workers while there are too few for what waits."""
+        for worker in self._workers:
+            if worker.ready and worker.task is None and batch.waiting:
+                worker.task = batch.waiting.popleft()
+                worker.deadline = time.monotonic() + self._limit
+                # A worker that died while idle is noticed when its answer is read.
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    worker.connection.send_bytes(json.dumps(batch.tasks[worker.task]).encode())
+        starting = sum(not worker.ready for worker in self._workers)
+        for _ in range(min(self._size - len(self._workers), len(batch.waiting) - starting)):
+            self._workers.append(self._start())
+
+    def _collect(self, batch: _Batch) -> None:
+        """Wait for the next answer, death or deadline, and record what happened."""
+        busy = [worker for worker in self._workers if worker.task is not None or not worker.ready]
+        remaining = min(worker.deadline for worker in busy) - time.monotonic()
+        answered = wait([worker.connection for worker in busy], timeout=max(0.0, remaining))
+        for worker in busy:
+            if worker.connection in answered:
+                self._read(worker, batch)
+            elif time.monotonic() >= worker.deadline:
+                self._lose(worker, batch, Outcome("time limit", detail=f"over {self._limit:g} s"))
+
+    def _read(self, worker: _Worker, batch: _Batch) -> None:
+        try:
+            answer = json.loads(worker.connection.recv_bytes())
+        except (EOFError, OSError):
+            code = worker.process.wait()
+            self._lose(worker, batch, Outcome("crashed", detail=f"worker ended with exit status {code}"))
+            return
+        if not worker.ready:
+            worker.ready = True
+            return
+        error = answer.get("error", "")
+        batch.outcomes[worker.task] = Outcome("error" if error else "done", answer.get("value"), error)
+        worker.task = None
+
+    def _lose(self, worker: _Worker, batch: _Batch, outcome: Outcome) -> None:
+        worker.end()
+        self._workers.remove(worker)
+        if not worker.ready:
+            raise RuntimeError(f"a worker for {self._factory} did not start: {outcome.detail}")
+        batch.outcomes[worker.task] = outcome

@@ -1,0 +1,79 @@
+"""Verifiers by name, and the judge that sends each response to its problem's verifier."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Self
+
+from rlvr.data.problem import Problem
+from rlvr.verify.choice import judge_choice
+from rlvr.verify.exact import judge_exact
+from rlvr.verify.math import MathVerifier
+from rlvr.verify.verdict import Response, Verdict
+
+BatchVerifier = Callable[[Sequence[Response], Sequence[Problem]], list[Verdict]]
+# Given workers and time limit: a context in which the verifier can be called.
+VerifierContext = Callable[[int, float], AbstractContextManager[BatchVerifier]]
+
+
+def _one_by_one(judge_one: Callable[[Response, Problem], Verdict]) -> VerifierContext:
+    @contextmanager
+    def context(workers: int, time_limit_s: float) -> Iterator[BatchVerifier]:
+        yield lambda responses, problems: list(map(judge_one, responses, problems))
+
+    return context
+
+
+@contextmanager
+def _math(workers: int, time_limit_s: float) -> Iterator[BatchVerifier]:
+    with MathVerifier(workers, time_limit_s) as verifier:
+        yield lambda responses, problems: verifier.judge([response.text for response in responses], problems)
+
+
+VERIFIERS: dict[str, VerifierContext] = {
+    "exact": _one_by_one(judge_exact),
+    "choice": _one_by_one(judge_choice),
+    "math": _math,
+}
+
+
+class Judge:
+    """A context manager that judges batches; verifiers open when first needed and close with it."""
+
+    def __init__(self, workers: int = 1, time_limit_s: float = 10.0) -> None:
+        self._workers = workers
+        self._time_limit_s = time_limit_s
+        self._stack = ExitStack()
+        self._opened: dict[str, BatchVerifier] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._opened.clear()
+        self._stack.close()
+
+    def _verifier(self, problem: Problem) -> BatchVerifier:
+        name = problem.verifier
+        if name not in VERIFIERS:
+            raise ValueError(
+                f"task {problem.task}: unknown verifier {name!r}; allowed: {', '.join(VERIFIERS)}"
+            )
+        if name not in self._opened:
+            context = VERIFIERS[name](self._workers, self._time_limit_s)
+            self._opened[name] = self._stack.enter_context(context)
+        return self._opened[name]
+
+    def judge(self, responses: Sequence[Response], problems: Sequence[Problem]) -> list[Verdict]:
+        """Return the verdict of each response on its problem, in order.
+
+        Never raises on a model's text. Unequal lengths or an unknown verifier raise ValueError.
+        """
+        if len(responses) != len(problems):
+            raise ValueError(f"{len(responses)} responses for {len(problems)} problems")
+        verifiers = [self._verifier(problem) for problem in problems]
+        verdicts: dict[int, Verdict] = {}
+        for verifier in dict.fromkeys(verifiers):
+            places = [place for place, own in enumerate(verifiers) if own is verifier]
+            judged = verifier([responses[place] for place in places], [problems[place] for place in places])
+            verdicts.update(zip(places, judged, strict=True))
+        return [verdicts[place] for place in range(len(problems))]
