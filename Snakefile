@@ -12,7 +12,7 @@ min_version("9.14")
 # leaves out comes from config/schema.yaml. `--config` changes single values of either.
 if not workflow.overwrite_configfiles:
 
-    configfile: "config.yaml"
+    configfile: f"{workflow.basedir}/config.yaml"
 
 
 try:

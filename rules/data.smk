@@ -1,6 +1,10 @@
 # Problems: checked, deduplicated, hashed.
 
 
+localrules:
+    merge_manifests,
+
+
 rule prepare_evaluation_task:
     """Check, deduplicate and hash the problems of one evaluation task."""
     input:
@@ -53,6 +57,7 @@ rule prepare_training_data:
 
 
 rule merge_manifests:
+    """Put the counts and hashes of all data sets into one file, for the report and for people."""
     input:
         train="<results>/data/manifests/train.json",
         evaluation=[f"<results>/data/manifests/eval/{task}.json" for task in config["data"]["evaluation"]],
@@ -62,8 +67,6 @@ rule merge_manifests:
         "<logs>/merge_manifests.log",
     benchmark:
         "<benchmarks>/merge_manifests.tsv"
-    """Put the counts and hashes of all data sets into one file, for the report and for people."""
-    localrule: True
     threads: 1
     resources:
         gpu=0,

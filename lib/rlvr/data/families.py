@@ -146,9 +146,10 @@ def family_problems(family: str, split: Split) -> list[Problem]:
     """
     found = _family(family)
     problems = []
-    for stratum in found.operands():
+    strata = found.operands()
+    for stratum in strata:
         chosen = stratum
-        if len(found.operands()) > 1 and len(stratum) > PROBLEMS_PER_LENGTH:
+        if len(strata) > 1 and len(stratum) > PROBLEMS_PER_LENGTH:
             by_hash = sorted(stratum, key=lambda operands: _hash(f"sample {found.prompt(operands)}"))
             chosen = sorted(by_hash[:PROBLEMS_PER_LENGTH])
         problems += [

@@ -42,6 +42,9 @@ from rlvr.verify.registry import Judge
 
 logger = logging.getLogger(__name__)
 
+# Tasks of seconds need no checkpoint of their own.
+CHECKPOINT_SECONDS = 60.0
+
 
 @dataclass(frozen=True)
 class EvaluationJob:
@@ -187,7 +190,8 @@ class Evaluation:
 
 
 def _identity(job: EvaluationJob, files: EvaluationFiles, device: torch.device) -> str:
-    inputs = hash_inputs({"policy": files.policy} | dict(zip(job.tasks, files.problems, strict=True)))
+    policies = {"policy": files.policy} | ({"base": files.base} if files.base else {})
+    inputs = hash_inputs(policies | dict(zip(job.tasks, files.problems, strict=True)))
     versions = environment()["packages"]["torch"]
     return digest([asdict(job), inputs, code_digest(Path(__file__)), versions, describe_device(device)])
 
@@ -201,6 +205,7 @@ def evaluate_policy(job: EvaluationJob, files: EvaluationFiles) -> None:
     done = {record["task"] for record in findings.tasks}
     problems = dict(zip(job.tasks, files.problems, strict=True))
     dtype = torch_dtype(job.dtype)
+    saved_at = time.monotonic()
     with (
         open_engine(
             evaluation.policy, evaluation.tokenizer, dtype, job.max_batch_rows, evaluation.device
@@ -210,8 +215,9 @@ def evaluate_policy(job: EvaluationJob, files: EvaluationFiles) -> None:
         for number, task in enumerate(job.tasks, 1):
             if task not in done:
                 evaluation.evaluate_task(task, read_problems(problems[task]), engine, judge, findings)
-                if number < len(job.tasks):
+                if time.monotonic() - saved_at > CHECKPOINT_SECONDS:
                     save_checkpoint(files.checkpoints, number, asdict(findings), identity)
+                    saved_at = time.monotonic()
     result = SuiteResult(
         run=RunLabel(job.arm, job.seed, job.rep),
         suite=job.suite,

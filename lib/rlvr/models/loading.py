@@ -1,6 +1,7 @@
 """Policies from and to folders in Hugging Face format."""
 
 import logging
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from rlvr.errors import UserError
 from rlvr.files import read_json, write_json
 from rlvr.models.decoder import Decoder
 from rlvr.models.decoder_config import DecoderConfig
 from rlvr.models.tokenizers import SmallTokenizer, TextTokenizer
-from rlvr.models.weights import copy_weights, read_weights, write_weights
+from rlvr.models.weights import SINGLE_FILE, copy_weights, read_weights, write_weights
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +27,7 @@ def policy_folder(path: str | Path, revision: str = "") -> Path:
     if Path(path).is_dir():
         return Path(path)
     if not revision:
-        raise FileNotFoundError(
+        raise UserError(
             f"{path}: no such folder; if it is a hub id, pin its revision (a commit hash), so that every run "
             "starts from the same weights"
         )
@@ -35,7 +37,7 @@ def policy_folder(path: str | Path, revision: str = "") -> Path:
     try:
         return Path(snapshot_download(str(path), revision=revision))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise FileNotFoundError(
+        raise UserError(
             f"{path} at revision {revision} is neither a folder nor could it be fetched: {error}\n"
             f"On a machine with network: hf download {path} --revision {revision}; then copy the cache "
             "folder (HF_HOME) here, or give the downloaded folder as the path"
@@ -46,7 +48,7 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     """The raw config.json of a policy folder."""
     path = Path(folder) / CONFIG_FILE
     if not path.is_file():
-        raise FileNotFoundError(f"{folder}: no {CONFIG_FILE}, so this is no policy in Hugging Face format")
+        raise UserError(f"{folder}: no {CONFIG_FILE}, so this is no policy in Hugging Face format")
     return read_json(path)
 
 
@@ -96,7 +98,7 @@ def load_tokenizer(path: str | Path, revision: str = "") -> TextTokenizer:
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     if tokenizer.eos_token_id is None:
-        raise ValueError(
+        raise UserError(
             f"{folder}: the tokenizer has no end-of-sequence token, so responses could never end; set "
             "eos_token in its tokenizer_config.json"
         )
@@ -117,6 +119,9 @@ def save_policy(
     dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
     config = {key: value for key, value in source_config.items() if key != "torch_dtype"}
     write_json(folder / CONFIG_FILE, config | {"dtype": dtype, "eos_token_id": ends})
-    write_json(folder / GENERATION_CONFIG_FILE, {"eos_token_id": ends, "pad_token_id": tokenizer.pad_token_id})
+    write_json(
+        folder / GENERATION_CONFIG_FILE, {"eos_token_id": ends, "pad_token_id": tokenizer.pad_token_id}
+    )
     tokenizer.save_pretrained(str(folder))
     write_weights(model.named_parameters(), folder)
+    shutil.copymode(folder / CONFIG_FILE, folder / SINGLE_FILE)  # safetensors makes files for the owner alone

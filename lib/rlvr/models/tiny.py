@@ -4,20 +4,20 @@ import torch
 from torch import nn
 
 from rlvr.config.policy import ArchitectureConfig
-from rlvr.models.decoder import Decoder
+from rlvr.errors import UserError
 from rlvr.models.decoder_config import DecoderConfig
 
 
 def decoder_config(architecture: ArchitectureConfig, vocab_size: int) -> DecoderConfig:
-    """The Qwen2-family config of an architecture; ValueError when its sizes do not divide."""
+    """The Qwen2-family config of an architecture; UserError when its sizes do not divide."""
     hidden, heads = architecture.hidden_size, architecture.heads
     if hidden % heads or (hidden // heads) % 2:
-        raise ValueError(
+        raise UserError(
             f"base.architecture: hidden_size {hidden} must be an even multiple of heads {heads} "
             "(RoPE pairs the dimensions of a head)"
         )
     if heads % architecture.kv_heads:
-        raise ValueError(
+        raise UserError(
             f"base.architecture: heads {heads} must be a multiple of kv_heads {architecture.kv_heads}"
         )
     return DecoderConfig(

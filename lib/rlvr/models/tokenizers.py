@@ -4,17 +4,15 @@ Both are ordinary `tokenizer.json` files, which transformers' AutoTokenizer load
 `tokenizers` library alone spares each job the seconds that importing transformers' tokenizers takes.
 """
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Protocol, Self
 
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from rlvr.data.families import CHARACTERS
+from rlvr.errors import UserError
 from rlvr.files import read_json, write_json
-
-logger = logging.getLogger(__name__)
 
 PAD_TOKEN = "<|pad|>"
 EOS_TOKEN = "<|eos|>"
@@ -67,14 +65,16 @@ class SmallTokenizer:
         return self._tokenizer.get_vocab_size()
 
     def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
-        """Token ids; a character outside the alphabet is a ValueError."""
-        try:
-            return self._tokenizer.encode(text, add_special_tokens=add_special_tokens).ids
-        except Exception as error:  # the tokenizers library raises nothing narrower
-            raise ValueError(
-                f"text has characters that the tokenizer lacks: {text[:80]!r} "
-                "(base.tokenizer: bytes can encode any text)"
-            ) from error
+        """Token ids; a character outside the alphabet is a UserError. (There are no tokens to add.)"""
+        ids = self._tokenizer.encode(text, add_special_tokens=add_special_tokens).ids
+        if len(ids) != len(text.encode()):  # one token a byte; what has no token was passed over
+            alphabet = self._tokenizer.get_vocab()
+            unknown = sorted({character for character in text if character not in alphabet})
+            raise UserError(
+                f"the tokenizer has no token for {', '.join(map(repr, unknown))} in {text[:80]!r}; "
+                "base.tokenizer: bytes encodes any text"
+            )
+        return ids
 
     def decode(self, token_ids: Sequence[int], skip_special_tokens: bool = False) -> str:
         """Text of one sequence; bytes that are not UTF-8 become U+FFFD."""
@@ -95,6 +95,7 @@ class SmallTokenizer:
             "tokenizer_class": "PreTrainedTokenizerFast",
             "clean_up_tokenization_spaces": False,
             "padding_side": "right",
+            "unk_token": None,  # else transformers adds one, past the model's vocabulary
             "rlvr_small_tokenizer": True,
         }
         write_json(Path(save_directory) / TOKENIZER_CONFIG_FILE, facts | self._special)
@@ -102,19 +103,22 @@ class SmallTokenizer:
 
 def character_tokenizer() -> SmallTokenizer:
     """One token a character of the embedded families' alphabet: pad 0, eos 1, then CHARACTERS; no BOS."""
-    tokens = [PAD_TOKEN, EOS_TOKEN, *CHARACTERS]
-    tokenizer = Tokenizer(models.WordLevel({token: index for index, token in enumerate(tokens)}))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
-    tokenizer.decoder = decoders.Fuse()
-    tokenizer.add_special_tokens([PAD_TOKEN, EOS_TOKEN])
-    return SmallTokenizer(tokenizer)
+    return _one_token_a_byte([PAD_TOKEN, EOS_TOKEN, *CHARACTERS])
 
 
 def byte_tokenizer() -> SmallTokenizer:
     """One token a UTF-8 byte (ids 0 to 255 are the bytes), pad 256, eos 257; any text round-trips; no BOS."""
-    tokens = {character: byte for byte, character in enumerate(_byte_characters())}
-    tokens |= {PAD_TOKEN: 256, EOS_TOKEN: 257}
-    tokenizer = Tokenizer(models.BPE(vocab=tokens, merges=[]))
+    return _one_token_a_byte([*_byte_characters(), PAD_TOKEN, EOS_TOKEN])
+
+
+def _one_token_a_byte(tokens: Sequence[str]) -> SmallTokenizer:
+    """Byte-level BPE without merges: the one kind that AutoTokenizer reads alike for a `qwen2` config.
+
+    transformers 5 rebuilds that tokenizer from vocabulary and merges, whatever tokenizer.json says beside
+    them, with NFC normalisation and a split into words; without merges, words change nothing.
+    """
+    vocabulary = {token: index for index, token in enumerate(tokens)}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([PAD_TOKEN, EOS_TOKEN])
@@ -126,7 +130,11 @@ def _byte_characters() -> list[str]:
 
     Printable Latin-1 characters stand for themselves, the other bytes for U+0100 upwards in order.
     """
-    printable = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
+    printable = {
+        *range(ord("!"), ord("~") + 1),
+        *range(ord("¡"), ord("¬") + 1),
+        *range(ord("®"), ord("ÿ") + 1),
+    }
     others = iter(range(256, 512))
     return [chr(byte) if byte in printable else chr(next(others)) for byte in range(256)]
 

@@ -9,6 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from rlvr.errors import UserError
 from rlvr.files import read_json
 
 SINGLE_FILE = "model.safetensors"
@@ -32,7 +33,7 @@ def _weight_files(folder: Path) -> list[Path]:
         names = [SINGLE_FILE]
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
-        raise FileNotFoundError(
+        raise UserError(
             f"{folder}: no weights {', '.join(missing)}; a policy folder holds {SINGLE_FILE}, or shards with "
             f"{SHARD_INDEX} (weights in pytorch_model.bin must be converted to safetensors first)"
         )
@@ -65,12 +66,12 @@ def copy_weights(
         for name, tensor in source:
             if name in target:
                 if tensor.shape != target[name].shape:
-                    raise ValueError(
+                    raise UserError(
                         f"weight {name} has shape {tuple(tensor.shape)}; the model needs {tuple(target[name].shape)}"
                     )
                 target[name].copy_(tensor)
                 missing.discard(name)
             elif name not in ignored:
-                raise ValueError(f"weight {name} is not part of the model")
+                raise UserError(f"weight {name} is not part of the model")
     if missing:
-        raise ValueError(f"weights are missing: {', '.join(sorted(missing))}")
+        raise UserError(f"weights are missing: {', '.join(sorted(missing))}")

@@ -7,6 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from rlvr.errors import UserError
 from rlvr.models.tokenizers import TextTokenizer
 from rlvr.rollout.drawing import Drawing
 from rlvr.rollout.engine import GenerationRequest, Rollout, SamplingParams
@@ -21,7 +22,7 @@ class BatchedEngine(ABC):
         self, tokenizer: TextTokenizer, max_positions: int, max_batch_rows: int, device: torch.device
     ):
         if max_batch_rows < 1:
-            raise ValueError(f"max_batch_rows is {max_batch_rows}; allowed is 1 or more")
+            raise UserError(f"max_batch_rows is {max_batch_rows}; allowed is 1 or more")
         self._tokenizer = tokenizer
         self._max_positions = max_positions
         self._max_batch_rows = max_batch_rows
@@ -29,7 +30,7 @@ class BatchedEngine(ABC):
 
     @abstractmethod
     def load_weights(self, named_tensors: Iterable[tuple[str, Tensor]]) -> None:
-        """Copy weights by name, cast to the engine's dtype; a missing or unknown name is a ValueError."""
+        """Copy weights by name, cast to the engine's dtype; a missing or unknown name is a UserError."""
 
     @abstractmethod
     def named_weights(self) -> Iterable[tuple[str, Tensor]]:

@@ -52,9 +52,7 @@ class NativeEngine(BatchedEngine):
         longest = max(map(len, prompts))
         padded = [[*prompt, *[0] * (longest - len(prompt))] for prompt in prompts]
         input_ids = torch.tensor(padded, dtype=torch.long, device=self._device)
-        cache = KvCache.allocate(
-            self._model.config, len(prompts), longest, self._model.compute, self._device
-        )
+        cache = KvCache.allocate(self._model.config, len(prompts), longest, self._model.compute, self._device)
         hidden = self._model.hidden(input_ids, cache=cache)
         last = hidden[torch.arange(len(prompts), device=self._device), lengths - 1]
         cache.lengths, cache.longest = lengths, longest

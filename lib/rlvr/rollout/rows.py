@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rlvr.errors import UserError
 from rlvr.models.tokenizers import TextTokenizer
 from rlvr.rollout.engine import GenerationRequest, SamplingParams
 from rlvr.rollout.streams import RolloutStreams
@@ -29,7 +30,7 @@ def plan_rows(
     tokenizer: TextTokenizer,
     max_positions: int,
 ) -> list[Row]:
-    """The rows of all requests, in order; ValueError for an empty prompt or one that leaves no room."""
+    """The rows of all requests, in order; UserError for an empty prompt or one that leaves no room."""
     streams = RolloutStreams(seed)
     count = params.max_tokens if params.temperature > 0 else 0
     occurrences: Counter[str] = Counter()
@@ -46,9 +47,9 @@ def plan_rows(
 
 def _check_room(prompt_id: str, prompt_tokens: int, max_tokens: int, max_positions: int) -> None:
     if prompt_tokens == 0:
-        raise ValueError(f"prompt {prompt_id}: it has no tokens, so there is nothing to continue")
+        raise UserError(f"prompt {prompt_id}: it has no tokens, so there is nothing to continue")
     if prompt_tokens + max_tokens > max_positions:
-        raise ValueError(
+        raise UserError(
             f"prompt {prompt_id}: {prompt_tokens} prompt tokens and max_tokens {max_tokens} exceed the model's "
             f"{max_positions} positions; shorten max_tokens or leave the prompt out"
         )

@@ -3,19 +3,22 @@
 import torch
 from torch import Tensor
 
+from rlvr.errors import UserError
 from rlvr.rollout.engine import SamplingParams
 
 
 def check_sampling(params: SamplingParams) -> None:
-    """ValueError for parameters that no engine can honour."""
+    """UserError for parameters that no engine can honour."""
     if params.max_tokens < 1:
-        raise ValueError(f"max_tokens is {params.max_tokens}; at least one token must be allowed")
+        raise UserError(f"max_tokens is {params.max_tokens}; at least one token must be allowed")
     if not 0 <= params.min_tokens <= params.max_tokens:
-        raise ValueError(f"min_tokens is {params.min_tokens}; allowed is 0 to max_tokens ({params.max_tokens})")
+        raise UserError(
+            f"min_tokens is {params.min_tokens}; allowed is 0 to max_tokens ({params.max_tokens})"
+        )
     if params.temperature < 0:
-        raise ValueError(f"temperature is {params.temperature}; allowed is 0 (greedy) or more")
+        raise UserError(f"temperature is {params.temperature}; allowed is 0 (greedy) or more")
     if not 0 < params.top_p <= 1:
-        raise ValueError(f"top_p is {params.top_p}; allowed is more than 0 and at most 1")
+        raise UserError(f"top_p is {params.top_p}; allowed is more than 0 and at most 1")
 
 
 def sample_tokens(logits: Tensor, uniforms: Tensor, temperature: float, top_p: float) -> Tensor:

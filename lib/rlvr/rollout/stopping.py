@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from rlvr.errors import UserError
 from rlvr.models.tokenizers import TextTokenizer
 
 
@@ -10,7 +11,7 @@ class StopStrings:
 
     def __init__(self, tokenizer: TextTokenizer, stop: Sequence[str]):
         if not all(stop):
-            raise ValueError("stop: an empty stop string would end every response at once")
+            raise UserError("stop: an empty stop string would end every response at once")
         self._tokenizer = tokenizer
         self._stop = tuple(stop)
         # A token is at least one byte of text; the rest covers characters cut by the window's edge, and

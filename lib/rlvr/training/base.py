@@ -90,7 +90,9 @@ def _train_tiny(
 
 def _save_tiny(config: TinyPolicyConfig, training: Sft, policy_path: Path) -> None:
     model = training.model.to(torch_dtype(config.saved_dtype))
-    logger.info("base policy in %s, weight hash %s", config.saved_dtype, weight_hash(model.named_parameters()))
+    logger.info(
+        "base policy in %s, weight hash %s", config.saved_dtype, weight_hash(model.named_parameters())
+    )
     with atomic_path(policy_path) as temporary:
         temporary.mkdir()
         save_policy(model, small_tokenizer(config.tokenizer), temporary, model.config.to_hf())

@@ -102,7 +102,9 @@ def _read_file(
         len(kept),
     )
     if not kept:
-        raise UserError(f"base.examples: no row of {config.path} has at most {limit} tokens; raise max_tokens")
+        raise UserError(
+            f"base.examples: no row of {config.path} has at most {limit} tokens; raise max_tokens"
+        )
     return kept
 
 

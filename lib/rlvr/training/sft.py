@@ -87,8 +87,7 @@ class Sft:
         """One update of the weights."""
         prompts, responses = self.examples.batch(self.state.step, self.config.batch_size)
         batch = {
-            name: tensor.to(self.device)
-            for name, tensor in collate(prompts, responses, self.pad_id).items()
+            name: tensor.to(self.device) for name, tensor in collate(prompts, responses, self.pad_id).items()
         }
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.state.step)

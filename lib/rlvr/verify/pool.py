@@ -1,9 +1,9 @@
 """Worker processes with a hard time limit: a task that overruns costs its worker, never the caller.
 
 A signal or a thread cannot end a computation inside C code, so each worker is a process of its own, which
-is killed. Workers are plain Python processes (`rlvr.verify.worker`) rather than `multiprocessing` ones: those
-import the caller's main script again (here a workflow's adaptor, which would start a second
-training), or fork a process that holds CUDA and threads.
+is killed. Workers are plain Python processes (`rlvr.verify.worker`) rather than `multiprocessing` ones:
+those import the caller's main script again (here a workflow's adaptor, which would start a second training),
+or fork a process that holds CUDA and threads.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from typing import Any, Literal, Self
 
-import rlvr.verify.worker as worker_module
+from rlvr.verify.worker import main
 
 STARTUP_LIMIT_S = 120.0
 
@@ -108,7 +108,7 @@ class TimeLimitedPool:
     def _start(self) -> _Worker:
         ours, theirs = Pipe()
         # Not `-m`: the package has imported the worker module already, and runpy warns about that.
-        program = f"import sys; from {worker_module.__name__} import main; main(sys.argv[1:])"
+        program = f"import sys; from {main.__module__} import main; main(sys.argv[1:])"
         arguments = [str(theirs.fileno()), self._factory, str(self._limit)]
         process = subprocess.Popen(
             [sys.executable, "-P", "-c", program, *arguments],

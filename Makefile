@@ -1,0 +1,52 @@
+# make run    make the environment and run every study (snakemake --cores all)
+# make test   make the environment and run all checks and tests
+# Variables: PYTHON (3.11 or later), ARGS (more arguments for snakemake in `make run`), TORCH_INDEX (a wheel index of
+# torch, e.g. https://download.pytorch.org/whl/cpu), TEST_PROCESSES.
+
+PYTHON ?= python3
+ARGS ?=
+TORCH_INDEX ?=
+TEST_PROCESSES ?= 2
+
+BIN := $(CURDIR)/.venv/bin
+INSTALLED := .venv/.installed
+export PATH := $(BIN):$(PATH)
+
+.PHONY: run test lint environment clean
+
+run: environment
+	@echo "==> Running every study: snakemake --cores all $(ARGS)"
+	@snakemake --cores all $(ARGS)
+
+test: lint
+	@echo "==> Tests: pytest on $(TEST_PROCESSES) processes"
+	@pytest -n $(TEST_PROCESSES) --dist worksteal
+
+lint: environment
+	@echo "==> Workflow: snakemake --lint"
+	@snakemake --lint
+	@echo "==> Format: snakefmt, ruff"
+	@snakefmt --check .
+	@ruff format --check .
+	@echo "==> Code: ruff check"
+	@ruff check .
+
+environment: $(INSTALLED)
+
+# An interpreter that has the pinned torch already lends it to the environment.
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
+	  "error: $(PYTHON) is missing or older than Python 3.11; name another: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "==> Making .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $$($(PYTHON) -c 'from importlib.metadata import version; \
+	  print("--system-site-packages" * version("torch").startswith("2.13.0"))' 2> /dev/null) .venv
+
+$(INSTALLED): requirements.lock pyproject.toml | .venv/bin/python
+	@echo "==> Installing requirements.lock into .venv (minutes the first time)"
+	@python -m pip install --quiet $(addprefix --extra-index-url ,$(TORCH_INDEX)) -r requirements.lock
+	@python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+clean:
+	@echo "==> Removing .venv (results stay)"
+	@rm -rf .venv

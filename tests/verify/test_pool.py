@@ -1,0 +1,108 @@
+import os
+import time
+
+import pytest
+
+from rlvr.verify.pool import TimeLimitedPool
+
+
+def act_factory():
+    """Runs in workers: a function that does what its task says."""
+
+    def act(what, value):
+        if what == "square":
+            return value * value
+        if what == "sleep":
+            time.sleep(value)
+            return value
+        if what == "power tower":  # one call into C that no signal handler interrupts
+            return 9 ** (9**value)
+        if what == "exit":
+            os._exit(value)
+        if what == "pid":
+            return os.getpid()
+        raise ValueError(f"cannot {what}")
+
+    return act
+
+
+def broken_factory():
+    raise ImportError("no such library")
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch):
+    """Workers import the factories of this file by its name."""
+    monkeypatch.setenv("PYTHONPATH", os.path.dirname(__file__))
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_outcomes_are_in_order_and_workers_are_kept():
+    with TimeLimitedPool(act_factory, workers=2, time_limit_s=5) as pool:
+        delays = [0.2, 0.0, 0.1, 0.0]
+        outcomes = pool.map([("sleep", delay) for delay in delays])
+        assert [(o.status, o.value) for o in outcomes] == [("done", delay) for delay in delays]
+        first, second = ({o.value for o in pool.map([("pid", 0)] * 6)} for _ in range(2))
+        assert len(first | second) <= 2
+        assert pool.map([]) == []
+
+
+def test_overrun_in_c_code_is_killed_and_the_pool_goes_on():
+    with TimeLimitedPool(act_factory, workers=1, time_limit_s=0.5) as pool:
+        (first,) = pool.map([("pid", 0)])
+        started = time.monotonic()
+        outcomes = pool.map([("square", 2), ("power tower", 9), ("square", 3)])
+        assert [o.status for o in outcomes] == ["done", "time limit", "done"]
+        assert [o.value for o in outcomes] == [4, None, 9]
+        assert time.monotonic() - started < 5
+        assert not alive(first.value)
+
+
+def test_crash_is_an_outcome_and_the_worker_is_replaced():
+    with TimeLimitedPool(act_factory, workers=1, time_limit_s=5) as pool:
+        outcomes = pool.map([("square", 2), ("exit", 3), ("square", 3)])
+        assert [o.status for o in outcomes] == ["done", "crashed", "done"]
+        assert "3" in outcomes[1].detail
+
+
+def test_exception_is_an_outcome_and_the_worker_is_kept():
+    with TimeLimitedPool(act_factory, workers=1, time_limit_s=5) as pool:
+        before, failed, after = pool.map([("pid", 0), ("fly", 0), ("pid", 0)])
+        assert (failed.status, failed.detail) == ("error", "ValueError: cannot fly")
+        assert before.value == after.value
+
+
+def test_a_worker_that_died_between_calls_costs_one_task():
+    with TimeLimitedPool(act_factory, workers=1, time_limit_s=5) as pool:
+        (first,) = pool.map([("pid", 0)])
+        os.kill(first.value, 9)
+        statuses = [o.status for o in pool.map([("square", 2), ("square", 3)])]
+        assert statuses == ["crashed", "done"]
+
+
+def test_workers_end_with_the_context():
+    with TimeLimitedPool(act_factory, workers=1) as pool:
+        (outcome,) = pool.map([("pid", 0)])
+        assert alive(outcome.value)
+    assert not alive(outcome.value)
+
+
+def test_a_worker_that_cannot_start_is_an_error_of_the_installation():
+    with (
+        TimeLimitedPool(broken_factory, workers=1) as pool,
+        pytest.raises(RuntimeError, match="broken_factory did not start"),
+    ):
+        pool.map([("square", 2)])
+
+
+@pytest.mark.parametrize("settings", [{"workers": 0}, {"time_limit_s": 0}, {"time_limit_s": float("nan")}])
+def test_bad_settings(settings):
+    with pytest.raises(ValueError, match="must be positive"):
+        TimeLimitedPool(act_factory, **settings)

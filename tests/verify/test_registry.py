@@ -1,0 +1,112 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlvr.data.problem import Problem
+from rlvr.verify import VERIFIERS, Judge, Response
+from rlvr.verify.choice import extract_choice, judge_choice
+from rlvr.verify.exact import judge_exact
+
+
+def problem(verifier, answer, **metadata):
+    return Problem("p", "task", "question", answer, verifier, metadata)
+
+
+@pytest.mark.parametrize(
+    ("text", "finished", "reward", "reason"),
+    [
+        ("155", True, 1.0, "right"),
+        ("155", False, 0.0, "not finished"),
+        ("155 ", True, 0.0, "wrong"),
+        ("0155", True, 0.0, "wrong"),
+        ("", True, 0.0, "wrong"),
+    ],
+)
+def test_exact(text, finished, reward, reason):
+    verdict = judge_exact(Response(text, finished), problem("exact", "155"))
+    assert (verdict.reward, verdict.reason, verdict.answer) == (reward, reason, text)
+    assert verdict.format_ok == finished
+
+
+LETTERS = [
+    ("The answer is B", "B"),
+    ("The answer is (C).", "C"),
+    ("the answer is: **D**", "D"),
+    ("Answer: A", "A"),
+    (r"so $\boxed{B}$", "B"),
+    (r"\boxed{\text{C}}", "C"),
+    (r"\boxed{(D)}", "D"),
+    (r"The answer is $\boxed{A}$.", "A"),
+    ("The answer is A. Wait, the answer is B.", "B"),
+    (r"\boxed{A} no, the answer is C", "C"),
+    ("B", "B"),
+    (" (C). ", "C"),
+    ("The answer is Because", ""),
+    ("the answer is a number", ""),
+    ("The answer is C's value", ""),
+    ("Both A and B hold", ""),
+    ("", ""),
+]
+
+
+@pytest.mark.parametrize(("text", "letter"), LETTERS)
+def test_choice_extraction(text, letter):
+    assert extract_choice(text) == letter
+
+
+@given(st.text(st.sampled_from(list("\\boxed{} answer is:()*$ABCDé\n")), max_size=120))
+def test_choice_never_raises(text):
+    verdict = judge_choice(Response(text, True), problem("choice", "A", choices=["1", "2"]))
+    assert verdict.reward in (0.0, 1.0)
+    assert verdict.format_ok == (verdict.answer in ("A", "B"))
+
+
+def test_choice_verdicts():
+    asked = problem("choice", "B", choices=["1", "2", "3"])
+    judged = [judge_choice(Response(f"The answer is {letter}", False), asked) for letter in "BCD"]
+    assert [v.reward for v in judged] == [1.0, 0.0, 0.0]
+    assert [v.format_ok for v in judged] == [True, True, False]
+
+
+def test_judge_keeps_order_over_verifiers():
+    cases = [
+        ("math", "0.5", r"\boxed{\frac12}", 1.0),
+        ("exact", "12", "12", 1.0),
+        ("choice", "A", "The answer is A", 1.0),
+        ("math", "0.5", r"\boxed{3}", 0.0),
+        ("exact", "12", "21", 0.0),
+        ("math", "4", "so it is 4", 1.0),
+    ]
+    problems = [problem(verifier, answer) for verifier, answer, _, _ in cases]
+    responses = [Response(text, True) for _, _, text, _ in cases]
+    with Judge(workers=1, time_limit_s=10) as judge:
+        verdicts = judge.judge(responses, problems)
+        assert judge.judge([], []) == []
+    assert [v.reward for v in verdicts] == [reward for *_, reward in cases]
+    assert [v.answer for v in verdicts] == [r"\frac12", "12", "A", "3", "21", "4"]
+
+
+def children():
+    files = Path("/proc/self/task").glob("*/children")
+    return {pid for file in files for pid in file.read_text().split()}
+
+
+def test_judge_ends_its_workers():
+    before = children()
+    with Judge() as judge:
+        judge.judge([Response("0.5", True)], [problem("math", "1/2")])
+        assert len(children() - before) == 1
+    assert children() <= before
+
+
+def test_unknown_verifier_names_the_task_and_what_is_allowed():
+    with Judge() as judge, pytest.raises(ValueError, match=r"task task.*'code'.*exact, choice, math"):
+        judge.judge([Response("x", True)], [problem("code", "x")])
+    assert set(VERIFIERS) == {"exact", "choice", "math"}
+
+
+def test_lengths_must_agree():
+    with Judge() as judge, pytest.raises(ValueError, match="1 responses for 0 problems"):
+        judge.judge([Response("x", True)], [])
