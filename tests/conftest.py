@@ -12,3 +12,11 @@ def analysed_study(tmp_path_factory):
     study = write_study(tmp_path_factory.mktemp("study"))
     analyse_precision_study(CONFIG, "add", study.base_files, study.run_files, study.analysis)
     return study
+
+
+@pytest.fixture(scope="session")
+def small_base(tmp_path_factory):
+    """Folder with a small trained `policy` and its `train.jsonl`."""
+    from tiny_run import make_base  # imports torch, which most tests do not need
+
+    return make_base(tmp_path_factory.mktemp("base"))

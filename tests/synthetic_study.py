@@ -25,12 +25,13 @@ KL = {
 }
 SPARSITY = {"fp32": 0.066, "bf16": 0.741, "bf16_mixed": 0.066}
 METRICS = (
-    "step,reward_mean,reward_std,accuracy,response_length_mean,response_length_max,finished_share,groups_kept,"
-    "groups_dropped,resampling_rounds,prompts_short,loss,entropy,kl_base_k1,kl_base_k3,clip_fraction,ratio_max,"
-    "grad_norm,learning_rate,logprob_mismatch_mean,logprob_mismatch_max,update_to_weight,weights_changed_bf16,"
-    "updates_lost,seconds_rollout,seconds_verify,seconds_log_probs,seconds_update,seconds_step,tokens,"
-    "tokens_per_second,rollouts_per_second"
-).split(",")
+    "step", "reward_mean", "reward_std", "accuracy", "response_length_mean", "response_length_max",
+    "finished_share", "groups_kept", "groups_dropped", "resampling_rounds", "prompts_short", "loss",
+    "entropy", "kl_base_k1", "kl_base_k3", "clip_fraction", "ratio_max", "grad_norm", "learning_rate",
+    "logprob_mismatch_mean", "logprob_mismatch_max", "update_to_weight", "weights_changed_bf16",
+    "updates_lost", "seconds_rollout", "seconds_verify", "seconds_log_probs", "seconds_update",
+    "seconds_step", "tokens", "tokens_per_second", "rollouts_per_second",
+)  # fmt: skip
 CONFIG = AnalysisConfig(
     reference="fp32", alpha=0.05, confidence=0.95, equivalence_margin_points=2.0, h2_smallest_ratio=2.0,
     kl_equivalence_ratio=1.25,
@@ -70,7 +71,9 @@ def kl_result(task, kl):
 
 def write_base(folder, tasks=TASKS, accuracies=BASE):
     path = folder / "eval" / "base" / "families.json"
-    results = tuple(task_result(task, score, samples=64) for task, score in zip(tasks, accuracies, strict=True))
+    results = tuple(
+        task_result(task, score, samples=64) for task, score in zip(tasks, accuracies, strict=True)
+    )
     SuiteResult(RunLabel("base", 0, 0), "families", "base", results, (), None, {}).write(path)
     return path
 
@@ -80,7 +83,8 @@ def write_run(folder, label, deltas, kls, tasks=TASKS, base=BASE, weight_hash=No
     arm, seed, rep = label
     path = folder / "eval" / arm / f"seed{seed}" / f"rep{rep}" / "families.json"
     results = tuple(
-        task_result(task, score + delta / 100, rng=rng) for task, score, delta in zip(tasks, base, deltas, strict=True)
+        task_result(task, score + delta / 100, rng=rng)
+        for task, score, delta in zip(tasks, base, deltas, strict=True)
     )
     kl = tuple(kl_result(task, value) for task, value in zip(tasks, kls, strict=True))
     change = WeightChange(SPARSITY.get(arm, 0.5) + seed / 1000, 1e-3, 186_944, 0.02)
@@ -114,8 +118,9 @@ def write_metrics(path, label, rng, steps=120):
 def write_manifest(path):
     def entry(task, rows):
         return {
-            "task": task, "rows": rows, "rows_read": rows + 3, "near_copies_dropped": 1, "duplicates_dropped": 2,
-            "overlap_dropped": 0, "sha256": "ab" * 32, "prompts_sha256": "cd" * 32, "template": "plain",
+            "task": task, "rows": rows, "rows_read": rows + 3, "near_copies_dropped": 1,
+            "duplicates_dropped": 2, "overlap_dropped": 0, "sha256": "ab" * 32, "prompts_sha256": "cd" * 32,
+            "template": "plain",
             "verifier": "exact", "longest_prompt_bytes": 9,
             "source": {"kind": "synthetic", "family": task, "split": "held_out"},
         }  # fmt: skip
@@ -129,10 +134,11 @@ def write_manifest(path):
 def write_provenance(path, label):
     arm, seed, rep = label
     record = {
-        "mode": arm, "seed": seed, "rep": rep, "device": "cpu (AMD EPYC)", "weight_hash": f"{arm}{seed}{rep}" * 8,
-        "dtypes": {"master": "float32", "compute": "bfloat16"}, "seconds": 12.5,
-        "arithmetic": {"threads": 1, "deterministic": arm == "fp32"},
-        "environment": {"python": "3.11", "packages": {"torch": "2.13.0", "numpy": "2.3"}},
+        "job": {"mode": arm, "seed": seed, "rep": rep, "training": {"steps": 120}}, "mode": {"name": arm},
+        "inputs": {"problems": "ef" * 32}, "python": "3.11", "packages": {"torch": "2.13.0", "numpy": "2.3"},
+        "device": "cpu (AMD EPYC)", "threads": 1, "flags": {"deterministic": arm == "fp32"},
+        "dtypes": {"master": "bfloat16" if arm == "bf16" else "float32"},
+        "weight_hash": f"{arm}{seed}{rep}".ljust(64, "0"), "parameters": 186_944, "seconds": 12.5 + seed,
         "notes": ["bf16: dropout changes nothing here"] if arm == "bf16" else [],
     }  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -159,7 +165,9 @@ def write_study(folder, arms=tuple(DELTA), seeds=5, repeats=1) -> StudyOnDisk:
                 trained = folder / "train" / arm / f"seed{seed}" / f"rep{rep}"
                 labels.append(label)
                 name = f"{arm}-{seed}"
-                runs.append(write_run(folder, label, deltas[seed - 1], kls[seed - 1], weight_hash=name, rng=rng))
+                runs.append(
+                    write_run(folder, label, deltas[seed - 1], kls[seed - 1], weight_hash=name, rng=rng)
+                )
                 metrics.append(write_metrics(trained / "metrics.csv", label, rng))
                 provenance.append(write_provenance(trained / "provenance.json", label))
     manifest = write_manifest(folder / "manifest.json")

@@ -42,10 +42,10 @@ def test_gzip_and_other_field_names(tmp_path):
 
 
 def test_near_copies_are_dropped_and_counted(tmp_path):
-    rows = [{**GOOD, "id": i, "near": near} for i, near in enumerate(([], ["aime24/1"], None, "", "x"))]
+    rows = [{**GOOD, "id": i, "near": near} for i, near in enumerate(([], ["aime24/1"], None, "", "x", 0))]
     loaded = load(tmp_path, rows, overlap_field="near")
-    assert [problem.id for problem in loaded.problems] == ["0", "2", "3"]
-    assert (loaded.rows_read, loaded.near_copies_dropped) == (5, 2)
+    assert [problem.id for problem in loaded.problems] == ["0", "2", "3", "5"]
+    assert (loaded.rows_read, loaded.near_copies_dropped) == (6, 2)
 
 
 def test_excluded_ids_are_left_out_unread(tmp_path):

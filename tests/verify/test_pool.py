@@ -19,6 +19,8 @@ def act_factory():
             return 9 ** (9**value)
         if what == "exit":
             os._exit(value)
+        if what == "allocate":
+            return len(bytes(value))
         if what == "pid":
             return os.getpid()
         raise ValueError(f"cannot {what}")
@@ -77,6 +79,12 @@ def test_exception_is_an_outcome_and_the_worker_is_kept():
         before, failed, after = pool.map([("pid", 0), ("fly", 0), ("pid", 0)])
         assert (failed.status, failed.detail) == ("error", "ValueError: cannot fly")
         assert before.value == after.value
+
+
+def test_memory_is_limited():
+    with TimeLimitedPool(act_factory, workers=1, time_limit_s=5) as pool:
+        (outcome,) = pool.map([("allocate", 10 * 2**30)])
+        assert outcome.status == "error" and outcome.detail.startswith("MemoryError")
 
 
 def test_a_worker_that_died_between_calls_costs_one_task():

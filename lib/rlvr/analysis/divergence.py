@@ -35,7 +35,8 @@ def _log_kl(study: Study, arm: str, tasks: tuple[str, ...]) -> Array:
 def _on_task(study: Study, config: AnalysisConfig, claim: Hypothesis) -> Hypothesis:
     """The equivalence rule on log KL; effect and interval are ratios of geometric means."""
     claim = replace(
-        claim, part="on-task KL alike", task=study.on_task, effect_name="ratio of KL (geometric means over seeds)",
+        claim, part="on-task KL alike", task=study.on_task,
+        effect_name="ratio of KL (geometric means over seeds)",
         interval="Welch t interval of log KL over seeds", test="TOST (Welch) on log KL", adjustment="none",
     )  # fmt: skip
     margin = math.log(config.kl_equivalence_ratio)
@@ -50,8 +51,10 @@ def _on_task(study: Study, config: AnalysisConfig, claim: Hypothesis) -> Hypothe
     ratio, low, high = (math.exp(value) for value in (found.difference, found.low, found.high))
     sentence = (
         f"On-task ({claim.task}), KL to the base of {claim.arm} over that of {claim.reference} is "
-        f"{ratio_words(ratio)} ({level_words(config.confidence)} interval {ratio_words(low)} to {ratio_words(high)}, "
-        f"margin a factor of {config.kl_equivalence_ratio:g}, TOST {p_words(found.pvalue)}): {ENDINGS[verdict]}."
+        f"{ratio_words(ratio)} ({level_words(config.confidence)} interval {ratio_words(low)} to "
+        f"{ratio_words(high)}, "
+        f"margin a factor of {config.kl_equivalence_ratio:g}, TOST {p_words(found.pvalue)}): "
+        f"{ENDINGS[verdict]}."
     )
     return replace(
         claim, effect=ratio, low=low, high=high, statistic=found.statistic, pvalue=found.pvalue,
@@ -91,7 +94,9 @@ def _off_task(study: Study, config: AnalysisConfig, claim: Hypothesis) -> list[H
     """The parts "larger" and "more variable", Holm over the two."""
     claim = replace(claim, task=POOLED, adjustment=HOLM)
     larger = replace(claim, part="off-task KL larger")
-    variable = replace(claim, part="off-task KL more variable", effect_name="ratio of variances of log KL over seeds")
+    variable = replace(
+        claim, part="off-task KL more variable", effect_name="ratio of variances of log KL over seeds"
+    )
     try:
         if not study.off_tasks:
             raise ValueError("there is no off-task")
@@ -102,14 +107,16 @@ def _off_task(study: Study, config: AnalysisConfig, claim: Hypothesis) -> list[H
         sentence = f"Off-task KL: no test: {error}."
         return [replace(part, reason=str(error), sentence=sentence) for part in (larger, variable)]
     limits = (config.kl_equivalence_ratio, config.h2_smallest_ratio)
+    pvalues = holm([larger.pvalue, variable.pvalue])
     judged = [
         replace(
             part, pvalue_adjusted=p, verdict=more_variable_verdict(p, part.high, limit, config.alpha)
         )
-        for part, p, limit in zip((larger, variable), holm([larger.pvalue, variable.pvalue]), limits, strict=True)
+        for part, p, limit in zip((larger, variable), pvalues, limits, strict=True)
     ]  # fmt: skip
     return [
-        replace(part, sentence=_off_task_sentence(part, limit)) for part, limit in zip(judged, limits, strict=True)
+        replace(part, sentence=_off_task_sentence(part, limit))
+        for part, limit in zip(judged, limits, strict=True)
     ]
 
 
@@ -119,17 +126,20 @@ def divergence(study: Study, config: AnalysisConfig, arm: str) -> list[Hypothesi
     As a whole it has the verdict on which both parts agree, and is inconclusive where they do not.
     """
     claim = Hypothesis(
-        id="H3", part="KL on-task and off-task", arm=arm, reference=study.reference, task="all", headline=True,
-        effect_name="", confidence=config.confidence, seeds_arm=len(study.seeds(arm)),
+        id="H3", part="KL on-task and off-task", arm=arm, reference=study.reference, task="all",
+        headline=True, effect_name="", confidence=config.confidence, seeds_arm=len(study.seeds(arm)),
         seeds_reference=len(study.seeds(study.reference)),
     )  # fmt: skip
     part = replace(claim, headline=False)
     on_task, off_task = _on_task(study, config, part), _off_task(study, config, part)
     off_verdict = either_verdict([half.verdict for half in off_task])
     verdict = agreeing_verdict([on_task.verdict, off_verdict])
-    reason = "" if verdict == on_task.verdict == off_verdict else "the on-task and the off-task part do not agree"
+    reason = (
+        "" if verdict == on_task.verdict == off_verdict else "the on-task and the off-task part do not agree"
+    )
     sentence = (
-        f"KL of {arm} alike to {study.reference} on-task: {on_task.verdict}; larger or more variable off-task: "
+        f"KL of {arm} alike to {study.reference} on-task: {on_task.verdict}; larger or more variable "
+        f"off-task: "
         f"{off_verdict}."
     )
     return [replace(claim, verdict=verdict, reason=reason, sentence=sentence), on_task, *off_task]

@@ -71,6 +71,11 @@ def ratio_words(ratio: float) -> str:
     return f"{ratio:.2f}" if ratio >= 1 else f"{ratio:.2g}"
 
 
+def signed(value: float, digits: int = 1) -> str:
+    """A number with its sign, a true minus among them."""
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
 def level_words(confidence: float) -> str:
     """`95 %`."""
     return f"{100 * confidence:g} %"

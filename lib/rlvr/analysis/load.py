@@ -83,7 +83,9 @@ def _gather(files: Iterable[str | Path]) -> list[Run]:
         suite = SuiteResult.read(file)
         run = runs.setdefault(suite.run, Run(suite.run, suite.weight_hash, suite.weight_change))
         if run.weight_hash != suite.weight_hash:
-            raise UserError(f"{file}: other suites of {_name(suite.run)} scored other weights; evaluate them again")
+            raise UserError(
+                f"{file}: other suites of {_name(suite.run)} scored other weights; evaluate them again"
+            )
         for task in suite.tasks:
             if task.task in run.tasks:
                 raise UserError(f"{file}: task {task.task} of {_name(suite.run)} was evaluated twice")
@@ -117,10 +119,15 @@ def load_study(
     if len(bases) != 1:
         raise UserError(f"the base files hold {len(bases)} policies; exactly one is the base")
     base = bases[0]
-    runs = sorted(_gather(run_files), key=lambda run: (run.label.arm, run.label.seed, run.label.rep))
+    runs = sorted(
+        _gather(run_files),
+        key=lambda run: (run.label.arm != reference, run.label.arm, run.label.seed, run.label.rep),
+    )
     _check_tasks(base, runs, on_task)
     found = {run.label.arm for run in runs if run.label.rep == SEED_REPEAT}
     if reference not in found:
-        raise UserError(f"the reference arm {reference!r} has no run; arms with runs: {', '.join(sorted(found))}")
+        raise UserError(
+            f"the reference arm {reference!r} has no run; arms with runs: {', '.join(sorted(found))}"
+        )
     tasks = (on_task, *(task for task in base.tasks if task != on_task))
     return Study(on_task, reference, tasks, (reference, *sorted(found - {reference})), base, tuple(runs))

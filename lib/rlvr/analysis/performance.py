@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from rlvr.analysis.hypothesis import Hypothesis, level_words, p_words
+from rlvr.analysis.hypothesis import Hypothesis, level_words, p_words, signed
 from rlvr.analysis.load import POINTS, Study
 from rlvr.config.precision import AnalysisConfig
 from rlvr.statistics.equivalence import equivalence_test, mean_interval
@@ -29,7 +29,8 @@ def on_task_equivalence(study: Study, config: AnalysisConfig, arm: str) -> Hypot
     """H1 for one arm by the equivalence rule on on-task ΔJ; the base is common to both and cancels."""
     a, b = (study.deltas(name, [study.on_task])[:, 0] for name in (study.reference, arm))
     claim = Hypothesis(
-        id="H1", part="on-task equivalence", arm=arm, reference=study.reference, task=study.on_task, headline=True,
+        id="H1", part="on-task equivalence", arm=arm, reference=study.reference, task=study.on_task,
+        headline=True,
         effect_name="difference of ΔJ in points", seeds_arm=len(b), seeds_reference=len(a),
         effect=float(b.mean() - a.mean()), confidence=config.confidence,
         interval="Welch t interval over seeds", test="TOST (Welch)", adjustment="none",
@@ -45,8 +46,9 @@ def on_task_equivalence(study: Study, config: AnalysisConfig, arm: str) -> Hypot
     reason = "all scores are near zero, so this says little" if near_zero(study, study.on_task) else ""
     sentence = (
         f"On-task ({study.on_task}), the gain of {arm} differs from that of {study.reference} by "
-        f"{found.difference:+.1f} points ({level_words(config.confidence)} interval {found.low:+.1f} to "
-        f"{found.high:+.1f}, margin ±{margin:g}, TOST {p_words(found.pvalue)}): {ENDINGS[verdict]}"
+        f"{signed(found.difference)} points ({level_words(config.confidence)} interval "
+        f"{signed(found.low)} to "
+        f"{signed(found.high)}, margin ±{margin:g}, TOST {p_words(found.pvalue)}): {ENDINGS[verdict]}"
         f"{'; ' + reason if reason else ''}."
     )
     return replace(
@@ -59,7 +61,7 @@ def on_task_equivalence(study: Study, config: AnalysisConfig, arm: str) -> Hypot
 def _untested(claim: Hypothesis, reason: str) -> Hypothesis:
     sentence = (
         f"On-task ({claim.task}), the gain of {claim.arm} differs from that of {claim.reference} by "
-        f"{claim.effect:+.1f} points; no test: {reason}."
+        f"{signed(claim.effect)} points; no test: {reason}."
     )
     return replace(claim, reason=reason, sentence=sentence)
 
@@ -76,19 +78,21 @@ def on_task_gain(study: Study, config: AnalysisConfig, arm: str) -> dict[str, An
         "gains": "unclear",
     }  # fmt: skip
     if len(deltas) < 2:
-        gain["sentence"] = f"{arm}: {deltas.mean():+.1f} points on {study.on_task}; one seed gives no interval."
+        gain["sentence"] = (
+            f"{arm}: {signed(deltas.mean())} points on {study.on_task}; one seed gives no interval."
+        )
         return gain
     seeds = mean_interval(deltas, config.confidence)
     both = mean_interval(deltas, config.confidence, error)
     gains = "yes" if both.low > 0 else "no" if both.high <= 0 else "unclear"
     words = {"yes": "a gain", "no": "no gain", "unclear": "a gain is not shown"}[gains]
     gain |= {
-        "sd": seeds.sd, "low": seeds.low, "high": seeds.high, "low_with_base": both.low, "high_with_base": both.high,
-        "gains": gains,
+        "sd": seeds.sd, "low": seeds.low, "high": seeds.high, "low_with_base": both.low,
+        "high_with_base": both.high, "gains": gains,
     }  # fmt: skip
+    known = "unknown" if base.accuracy_se_sampling is None else "included"
     gain["sentence"] = (
-        f"{arm}: {both.mean:+.1f} points on {study.on_task} ({level_words(config.confidence)} interval "
-        f"{both.low:+.1f} to {both.high:+.1f}, the base's sampling error "
-        f"{'unknown' if base.accuracy_se_sampling is None else 'included'}): {words}."
+        f"{arm}: {signed(both.mean)} points on {study.on_task} ({level_words(config.confidence)} interval "
+        f"{signed(both.low)} to {signed(both.high)}, the base's sampling error {known}): {words}."
     )
     return gain

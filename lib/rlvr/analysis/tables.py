@@ -55,7 +55,7 @@ def _task_columns(scored: TaskResult, base: TaskResult) -> dict[str, float | Non
 
 
 def runs_table(study: Study) -> pd.DataFrame:
-    """One row per run and task; shares in [0, 1], columns named `_points` in points, KL in nats per response."""
+    """One row per run and task: shares in [0, 1], `_points` in points, KL in nats per response."""
     rows = []
     for run in study.runs:
         for task in study.tasks:
@@ -156,7 +156,9 @@ def _repeat_row(groups: list[list[Run]], task: str) -> dict[str, Any]:
         return row | {"variance_points2": 0.0, "sd_points": 0.0}
     halves = [[run.tasks[task].accuracy_halves for run in group] for group in groups]
     if any(None in group for group in halves):
-        return _empty_row("non_determinism", runs, "one sample per problem: sampling noise cannot be taken out")
+        return _empty_row(
+            "non_determinism", runs, "one sample per problem: sampling noise cannot be taken out"
+        )
     return _component_row("non_determinism", within_group_components(halves), "")
 
 

@@ -25,13 +25,14 @@ def compare_variances(
 ) -> Hypothesis:
     """`claim` with effect, interval, permutation test and what it could detect, from (runs, tasks) values.
 
-    `tests` is the size of the Holm family: detection is quoted at the level of its first step. ValueError with
-    fewer than two runs in an arm.
+    `tests` is the size of the Holm family: detection is quoted at the level of its first step. ValueError
+    with fewer than two runs in an arm.
     """
     found = variance_ratio_permutation_test(reference, treatment)
     pooled = reference.shape[1] > 1
     interval, missing = _interval(reference, treatment, config.confidence)
     runs, alpha = min(len(reference), len(treatment)), config.alpha / tests
+    splits = f"{found.splits} splits, {'all' if found.exact else 'random'}"
     detectable = permutation_detectable_variance_ratio(runs, alpha)
     return replace(
         claim,
@@ -39,7 +40,7 @@ def compare_variances(
         low=interval and interval.low,
         high=interval and interval.high,
         interval=JACKKNIFE_INTERVAL if pooled else F_INTERVAL,
-        test=f"permutation of log variance ratio ({found.splits} splits, {'all' if found.exact else 'random'})",
+        test=f"permutation of log variance ratio ({splits})",
         statistic=found.statistic,
         pvalue=found.pvalue,
         detectable=detectable,

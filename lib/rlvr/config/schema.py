@@ -4,7 +4,7 @@ The schema is config/schema.yaml. Its keyword `names` allows the names registere
 precision mode or verifier needs no edit of the schema.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -96,7 +96,7 @@ def _plain_value(value: Any, allowed: str | list[str]) -> Any:
     """
     if isinstance(value, str) and "string" not in allowed:
         value = _read_text(value, allowed)
-    if allowed == "number" and type(value) is int:
+    if "number" in allowed and type(value) is int:
         return float(value)
     if "integer" in allowed and isinstance(value, float) and value.is_integer():
         return int(value)
@@ -169,9 +169,12 @@ def _explain_unknown_keys(error: ValidationError) -> Explanation:
     known = list(error.schema.get("properties", {}))
     for key in map(str, error.instance):
         if key not in known:
-            close = get_close_matches(key, known, 1)
-            hint = f" (did you mean {close[0]}?)" if close else ""
-            yield [key], f"unknown key{hint}; allowed: {', '.join(known)}"
+            yield [key], f"unknown key{_hint(key, known)}; allowed: {', '.join(known)}"
+
+
+def _hint(written: str, known: Iterable[str]) -> str:
+    close = get_close_matches(written, list(known), 1, cutoff=0.7)
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def _explain_missing_keys(error: ValidationError) -> Explanation:
@@ -187,9 +190,7 @@ def _explain_type(error: ValidationError) -> Explanation:
 
 def _explain_names(error: ValidationError) -> Explanation:
     names = registered_names(error.validator_value)
-    close = get_close_matches(str(error.instance), names, 1)
-    hint = f" (did you mean {close[0]}?)" if close else ""
-    yield [], f"{show(error.instance)} is unknown{hint}; allowed: {', '.join(names)}"
+    yield [], f"{show(error.instance)} is unknown{_hint(str(error.instance), names)}; allowed: {', '.join(names)}"
 
 
 _EXPLAINED: dict[str, Callable[[ValidationError], Explanation]] = {

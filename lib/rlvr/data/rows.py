@@ -95,10 +95,8 @@ def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         if not line.strip():
             continue
         try:
-            # Numbers stay as they are written ("2.50" does not become 2.5).
-            row = json.loads(
-                line.decode("utf-8"), parse_constant=_no_constant, parse_float=str, parse_int=str
-            )
+            # Decimal numbers stay as they are written ("2.50" does not become 2.5).
+            row = json.loads(line.decode("utf-8"), parse_constant=_no_constant, parse_float=str)
         except UnicodeDecodeError as error:
             raise DataError(f"{path}:{number}: not UTF-8 ({error})") from error
         except (ValueError, RecursionError) as error:
@@ -128,6 +126,8 @@ class _RowReader:
         return self._checked(name, self.field(name))
 
     def _checked(self, name: str, value: Any) -> str:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
         if not isinstance(value, str):
             raise self.error(f"{name} must be a string or a number, not {json.dumps(value)[:40]}")
         if not value.strip():

@@ -1,4 +1,4 @@
-"""How every figure looks and how it is written: legible in print, by the colour-blind, and byte for byte equal."""
+"""How every figure looks and is written: legible in print and by the colour-blind, equal byte for byte."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -33,9 +33,9 @@ def style() -> Iterator[None]:
         yield
 
 
-def new_figure(height: float, width: float = FULL_WIDTH) -> Figure:
-    """An empty figure, sizes in inches, that keeps its parts from overlapping."""
-    return Figure(figsize=(width, height), layout="constrained")
+def new_figure(height: float) -> Figure:
+    """An empty figure of full width, `height` in inches, that keeps its parts from overlapping."""
+    return Figure(figsize=(FULL_WIDTH, height), layout="constrained")
 
 
 def arm_looks(arms: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -13,6 +13,7 @@ from rlvr.analysis.hypothesis import POOLED
 from rlvr.analysis.load import SEED_REPEAT
 from rlvr.figures.style import arm_legend, arm_looks, dodge, new_figure, say
 
+
 def _tasks(table: pd.DataFrame) -> list[str]:
     """Tasks in the order of the table, the on-task one first."""
     return list(dict.fromkeys(table["task"]))
@@ -23,7 +24,9 @@ def _label_tasks(axes: Axes, table: pd.DataFrame) -> None:
     on_task = set(table.loc[table["on_task"], "task"])
     labels = [f"{task}\n(on-task)" if task in on_task else task for task in tasks]
     crowded = len(tasks) > 7
-    axes.set_xticks(range(len(tasks)), labels, rotation=30 if crowded else 0, ha="right" if crowded else "center")
+    axes.set_xticks(
+        range(len(tasks)), labels, rotation=30 if crowded else 0, ha="right" if crowded else "center"
+    )
     axes.set_xlim(-0.5, len(tasks) - 0.5)
     axes.grid(axis="x", visible=False)
     for boundary in range(1, len(tasks)):
@@ -109,7 +112,7 @@ def kl_by_task(runs: pd.DataFrame, order: Sequence[str]) -> Figure:
 def sparsity(weights: pd.DataFrame, order: Sequence[str]) -> Figure:
     """Share of weights that are equal to the base's in bf16, by arm: each seed, and the mean."""
     looks = arm_looks(order)
-    figure = new_figure(1.0 + 0.42 * len(order), width=5.2)
+    figure = new_figure(0.9 + 0.4 * len(order))
     axes = figure.subplots()
     seeds = _first_repeats(weights).dropna(subset=["sparsity"])
     if seeds.empty:
@@ -119,7 +122,9 @@ def sparsity(weights: pd.DataFrame, order: Sequence[str]) -> Figure:
         own = seeds.loc[seeds["arm"] == arm, "sparsity"]
         if len(own):
             axes.barh(row, own.mean(), height=0.62, color=look["color"], alpha=0.45, zorder=1)
-            axes.scatter(own, row + _spread(len(own), 0.2), s=14, marker=look["marker"], color=look["color"], zorder=3)
+            axes.scatter(
+                own, row + _spread(len(own), 0.2), s=10, marker=look["marker"], color=look["color"], zorder=3
+            )
             axes.text(min(own.max() + 0.02, 1.02), row, f"{100 * own.mean():.1f} %", va="center")
     axes.set_yticks(range(len(order)), list(order))
     axes.invert_yaxis()
@@ -145,7 +150,10 @@ def variance_ratio(claims: Sequence[Mapping[str, Any]], order: Sequence[str], sm
     # Colours and marks are those of the other figures, so the reference keeps its place in the palette.
     looks = {arm: look for arm, look in arm_looks(order).items() if arm in arms}
     for claim in tested:
-        look, y = looks[claim["arm"]], rows.index(claim["task"]) + dodge(arms.index(claim["arm"]), len(arms), 0.6)
+        look, y = (
+            looks[claim["arm"]],
+            rows.index(claim["task"]) + dodge(arms.index(claim["arm"]), len(arms), 0.6),
+        )
         if claim["low"] is not None and claim["high"] is not None:
             axes.plot([claim["low"], claim["high"]], [y, y], color=look["color"], linewidth=1.8)
         axes.plot([claim["effect"]], [y], marker=look["marker"], color=look["color"], markersize=6,

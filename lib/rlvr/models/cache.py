@@ -68,7 +68,7 @@ class KvCache:
         self.longest += 1
 
     def select(self, rows: Tensor, capacity: int | None = None) -> "KvCache":
-        """A new cache with the given rows, in that order and possibly repeated, at a new capacity if given."""
+        """A new cache of the given rows, in that order and possibly repeated, at a new capacity if given."""
         selected = []
         for index, layer in enumerate(self.layers):
             selected.append(tuple(_select_rows(stored, rows, capacity) for stored in layer))

@@ -168,11 +168,12 @@ class Decoder(nn.Module):
     ) -> Tensor:
         """Last hidden states (B, S, hidden), normed; with a cache the tokens continue its rows."""
         length = input_ids.shape[1]
-        positions = (
-            torch.arange(length, device=input_ids.device)[None] if cache is None else cache.positions(length)
-        )
+        if cache is None:
+            positions, mask = torch.arange(length, device=input_ids.device)[None], None
+        else:
+            positions, mask = cache.positions(length), cache.mask(length)
         table = rotary_table(positions[:, None], self.config.head_dim, self.config.rope_theta, self.compute)
-        context = Context(table, None if cache is None else cache.mask(length), dropout, cache)
+        context = Context(table, mask, dropout, cache)
         x = self.model.embed_tokens(input_ids, self.compute)
         for layer in self.model.layers:
             x = layer(x, context)

@@ -28,15 +28,19 @@ class TextTokenizer(Protocol):
 
     def __len__(self) -> int: ...
 
-    def encode(self, text: str, add_special_tokens: bool = True) -> list[int]: ...
+    def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
+        """Token ids of a text, with BOS and the like where the tokenizer has them and they are asked for."""
 
-    def decode(self, token_ids: Sequence[int], skip_special_tokens: bool = False) -> str: ...
+    def decode(self, token_ids: Sequence[int], skip_special_tokens: bool = False) -> str:
+        """Text of one sequence."""
 
     def batch_decode(
         self, sequences: Sequence[Sequence[int]], skip_special_tokens: bool = False
-    ) -> list[str]: ...
+    ) -> list[str]:
+        """Texts of many sequences."""
 
-    def save_pretrained(self, save_directory: str) -> object: ...
+    def save_pretrained(self, save_directory: str) -> object:
+        """Write the tokenizer's files into an existing folder."""
 
 
 class SmallTokenizer:
@@ -130,11 +134,8 @@ def _byte_characters() -> list[str]:
 
     Printable Latin-1 characters stand for themselves, the other bytes for U+0100 upwards in order.
     """
-    printable = {
-        *range(ord("!"), ord("~") + 1),
-        *range(ord("¡"), ord("¬") + 1),
-        *range(ord("®"), ord("ÿ") + 1),
-    }
+    ranges = (("!", "~"), ("¡", "¬"), ("®", "ÿ"))
+    printable = {byte for first, last in ranges for byte in range(ord(first), ord(last) + 1)}
     others = iter(range(256, 512))
     return [chr(byte) if byte in printable else chr(next(others)) for byte in range(256)]
 

@@ -67,7 +67,8 @@ def copy_weights(
             if name in target:
                 if tensor.shape != target[name].shape:
                     raise UserError(
-                        f"weight {name} has shape {tuple(tensor.shape)}; the model needs {tuple(target[name].shape)}"
+                        f"weight {name} has shape {tuple(tensor.shape)}; "
+                        f"the model needs {tuple(target[name].shape)}"
                     )
                 target[name].copy_(tensor)
                 missing.discard(name)

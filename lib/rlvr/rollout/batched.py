@@ -37,10 +37,6 @@ class BatchedEngine(ABC):
         """The engine's own weights."""
 
     @abstractmethod
-    def named_weights(self) -> Iterable[tuple[str, Tensor]]:
-        """The engine's own weights."""
-
-    @abstractmethod
     def _prefill(self, prompts: list[tuple[int, ...]], rows: Tensor, max_tokens: int) -> Tensor:
         """Compute each prompt once, then let row r of the batch continue prompt `rows[r]`; logits (R, V)."""
 

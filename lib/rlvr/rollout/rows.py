@@ -50,6 +50,6 @@ def _check_room(prompt_id: str, prompt_tokens: int, max_tokens: int, max_positio
         raise UserError(f"prompt {prompt_id}: it has no tokens, so there is nothing to continue")
     if prompt_tokens + max_tokens > max_positions:
         raise UserError(
-            f"prompt {prompt_id}: {prompt_tokens} prompt tokens and max_tokens {max_tokens} exceed the model's "
-            f"{max_positions} positions; shorten max_tokens or leave the prompt out"
+            f"prompt {prompt_id}: {prompt_tokens} prompt tokens and max_tokens {max_tokens} exceed the "
+            f"model's {max_positions} positions; shorten max_tokens or leave the prompt out"
         )

@@ -19,7 +19,7 @@ class StopStrings:
         self.window = max((len(text.encode()) for text in self._stop), default=0) + 8
 
     def ends(self, sequences: Sequence[Sequence[int]]) -> list[int | None]:
-        """For each sequence of token ids: where in its text the stop string ends that its last token completes.
+        """For each sequence of ids: where in its text the stop string ends that its last token completes.
 
         None where there is no such. One that was completed earlier does not count (before `min_tokens`).
         """

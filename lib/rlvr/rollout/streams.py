@@ -1,4 +1,4 @@
-"""Random streams: what is drawn for a rollout depends on who it is, not on when or beside whom it is drawn."""
+"""Random streams: what is drawn for a rollout depends on which one it is, not on when it is drawn."""
 
 import hashlib
 
@@ -10,7 +10,7 @@ def _digest(parts: tuple[int | str, ...], size: int) -> bytes:
 
 
 def stream_seed(seed: int, step: int, resampling_round: int) -> int:
-    """Seed of one `generate` call in training, in [0, 2⁶³), from the run's seed, step and resampling round."""
+    """Seed, in [0, 2⁶³), of one `generate` call in training."""
     return int.from_bytes(_digest(("stream", seed, step, resampling_round), 8), "little") >> 1
 
 

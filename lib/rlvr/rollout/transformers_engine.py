@@ -41,10 +41,6 @@ class TransformersEngine(BatchedEngine):
         copy_weights(named_tensors, dict(self.named_weights()))
 
     def named_weights(self) -> Iterable[tuple[str, Tensor]]:
-        """The engine's own weights."""
-        return self._model.named_parameters()
-
-    def named_weights(self) -> Iterable[tuple[str, Tensor]]:
         """The engine's own copy."""
         return self._model.named_parameters()
 

@@ -22,7 +22,13 @@ from rlvr.statistics.variance import (
     variance_ratio_interval,
     variance_ratio_permutation_test,
 )
-from rlvr.statistics.verdicts import agreeing_verdict, either_verdict, equivalence_verdict, holm, more_variable_verdict
+from rlvr.statistics.verdicts import (
+    agreeing_verdict,
+    either_verdict,
+    equivalence_verdict,
+    holm,
+    more_variable_verdict,
+)
 
 __all__ = [
     "EquivalenceResult",

@@ -10,7 +10,7 @@ from rlvr.statistics.samples import as_sample
 
 @dataclass(frozen=True)
 class VarianceComponents:
-    """Variance between runs and what evaluation sampling adds to a run's score; both may come out negative."""
+    """Variance between runs, and what evaluation sampling adds to a score; both may come out negative."""
 
     between: float
     sampling: float
@@ -21,9 +21,10 @@ class VarianceComponents:
 def split_half_components(halves: ArrayLike) -> VarianceComponents:
     """Components from scores of shape (runs, 2): each run's scores on two disjoint halves of its samples.
 
-    The halves of a run share its policy and nothing else, so their covariance over runs estimates the variance
-    between runs without bias; sampling is the variance of the halves' mean minus that. An estimate below zero
-    says that the component is too small to see with these runs. ValueError with fewer than two runs.
+    The halves of a run share its policy and nothing else, so their covariance over runs estimates the
+    variance between runs without bias; sampling is the variance of the halves' mean minus that. An estimate
+    below zero says that the component is too small to see with these runs. ValueError with fewer than two
+    runs.
     """
     sample = as_sample(halves, "the runs", dimensions=(2,))
     return _components(sample - sample.mean(axis=0), len(sample) - 1, len(sample))

@@ -24,7 +24,8 @@ class MeanInterval:
 
 @dataclass(frozen=True)
 class EquivalenceResult:
-    """Result of `equivalence_test`: `pvalue` and `statistic` are of the one-sided test that is harder to pass.
+    """Result of `equivalence_test`: `pvalue` and `statistic` are of the one-sided test that is harder to
+    pass.
 
     `difference` is mean(b) − mean(a), `low` and `high` its two-sided Welch interval, and `standard_error` and
     `degrees` (of freedom) are what both rest on.
@@ -43,8 +44,8 @@ class EquivalenceResult:
 def mean_interval(values: ArrayLike, confidence: float = 0.95, common_error: float = 0.0) -> MeanInterval:
     """Student's t interval of a mean; `common_error` is a standard error that all values share.
 
-    A shared error is added in quadrature, with degrees of freedom after Welch and Satterthwaite, its own taken
-    as infinite. ValueError with fewer than two values.
+    A shared error is added in quadrature, with degrees of freedom after Welch and Satterthwaite, its own
+    taken as infinite. ValueError with fewer than two values.
     """
     sample = as_sample(values, "the sample")
     n, mean, sd = len(sample), float(sample.mean()), float(sample.std(ddof=1))
@@ -60,7 +61,9 @@ def _welch(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     parts = [float(np.var(side, ddof=1)) / len(side) for side in (a, b)]
     if sum(parts) <= float(rounding_variance(a, b)):
         return 0.0, math.inf
-    return math.sqrt(sum(parts)), sum(parts) ** 2 / (parts[0] ** 2 / (len(a) - 1) + parts[1] ** 2 / (len(b) - 1))
+    return math.sqrt(sum(parts)), sum(parts) ** 2 / (
+        parts[0] ** 2 / (len(a) - 1) + parts[1] ** 2 / (len(b) - 1)
+    )
 
 
 def equivalence_test(
@@ -68,9 +71,9 @@ def equivalence_test(
 ) -> EquivalenceResult:
     """Two one-sided Welch t tests (TOST, Schuirmann 1987) that |mean(b) − mean(a)| < margin.
 
-    The p value is the larger of the two; equivalence is claimed at level α when it is at most α. Where neither
-    arm has any spread the difference is taken as exact: p is 0 inside the margin and 1 otherwise. ValueError
-    with fewer than two values in an arm or a margin that is not positive.
+    The p value is the larger of the two; equivalence is claimed at level α when it is at most α. Where
+    neither arm has any spread the difference is taken as exact: p is 0 inside the margin and 1 otherwise.
+    ValueError with fewer than two values in an arm or a margin that is not positive.
     """
     a, b = as_sample(a, "the first arm"), as_sample(b, "the second arm")
     if not margin > 0:
@@ -88,7 +91,14 @@ def equivalence_test(
     statistic = (margin - abs(difference)) / error
     half = float(law.ppf((1 + confidence) / 2)) * error
     return EquivalenceResult(
-        statistic, float(law.sf(statistic)), difference, difference - half, difference + half, margin, error, degrees
+        statistic,
+        float(law.sf(statistic)),
+        difference,
+        difference - half,
+        difference + half,
+        margin,
+        error,
+        degrees,
     )
 
 

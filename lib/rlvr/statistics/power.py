@@ -1,4 +1,4 @@
-"""What the tests could have seen: minimal detectable variance ratios and the power of the equivalence test."""
+"""What the tests could have seen: detectable variance ratios and the power of the equivalence test."""
 
 import math
 from functools import cache
@@ -56,7 +56,8 @@ def permutation_detectable_variance_ratio(
 ) -> float | None:
     """As `minimal_detectable_variance_ratio`, for the centred permutation test, by simulation of normal data.
 
-    None where no ratio up to a million is found with this power, as when the smallest possible p exceeds alpha.
+    None where no ratio up to a million is found with this power, as when the smallest possible p exceeds
+    alpha.
     """
     if n < 2:
         raise ValueError(f"n is {n}; a variance needs at least 2 values per arm")

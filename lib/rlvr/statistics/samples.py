@@ -19,7 +19,9 @@ def as_sample(values: ArrayLike, name: str, smallest: int = 2, dimensions: Seque
         allowed = " or ".join(map(str, dimensions))
         raise ValueError(f"{name} has {sample.ndim} dimensions; allowed: {allowed}")
     if len(sample) < smallest:
-        raise ValueError(f"{name} has {len(sample)} value(s); this needs at least {smallest} (train more seeds)")
+        raise ValueError(
+            f"{name} has {len(sample)} value(s); this needs at least {smallest} (train more seeds)"
+        )
     if not np.isfinite(sample).all():
         raise ValueError(f"{name} contains a value that is not a finite number")
     return sample

@@ -40,11 +40,6 @@ class PermutationResult:
     splits: int
     exact: bool
 
-    @property
-    def smallest_pvalue(self) -> float:
-        """The smallest p value that this test can give with these sample sizes."""
-        return 1 / self.splits if self.exact else 1 / (self.splits + 1)
-
 
 @dataclass(frozen=True)
 class RatioInterval:
@@ -93,13 +88,13 @@ def variance_ratio_permutation_test(
 ) -> PermutationResult:
     """One-sided permutation test that `treatment` is more variable than `reference`.
 
-    The statistic is log(s²_treatment / s²_reference) with sample variances (n − 1). Each arm is centred on its
-    own mean before values are exchanged: otherwise a mere shift between the arms rejects far too often. Up to
-    `max_splits` splits are enumerated and p is the share with a statistic at least as large, the observed one
-    included; beyond, `monte_carlo` random splits give p = (b + 1) / (m + 1) (Phipson & Smyth 2010). Samples of
-    shape (runs, tasks) are split by whole runs and the statistic is the mean log ratio over tasks, so that
-    tasks may be correlated within a run. Where neither side of a split has any spread its log ratio is 0,
-    where one side has none it is ±infinity (cut to ±50 in a mean over tasks).
+    The statistic is log(s²_treatment / s²_reference) with sample variances (n − 1). Each arm is centred on
+    its own mean before values are exchanged: otherwise a mere shift between the arms rejects far too often.
+    Up to `max_splits` splits are enumerated and p is the share with a statistic at least as large, the
+    observed one included; beyond, `monte_carlo` random splits give p = (b + 1) / (m + 1) (Phipson & Smyth
+    2010). Samples of shape (runs, tasks) are split by whole runs and the statistic is the mean log ratio over
+    tasks, so that tasks may be correlated within a run. Where neither side of a split has any spread its log
+    ratio is 0, where one side has none it is ±infinity (cut to ±50 in a mean over tasks).
 
     ValueError with fewer than two values in an arm, or when the arms have different tasks.
     """
@@ -116,7 +111,9 @@ def variance_ratio_permutation_test(
     splits = _all_splits(n, chosen) if exact else _random_splits(n, chosen, monte_carlo, seed)
     reached = 0
     for block in np.array_split(splits, math.ceil(len(splits) / 20_000)):
-        sides = (pooled[np.nonzero(mask)[1]].reshape(len(block), -1, pooled.shape[1]) for mask in (~block, block))
+        sides = (
+            pooled[np.nonzero(mask)[1]].reshape(len(block), -1, pooled.shape[1]) for mask in (~block, block)
+        )
         reached += int((_log_ratios(*sides, rounding) >= observed - TIE).sum())
     pvalue = reached / len(splits) if exact else (reached + 1) / (len(splits) + 1)
     with np.errstate(over="ignore"):
@@ -127,9 +124,10 @@ def variance_ratio_permutation_test(
 def brown_forsythe_one_sided(reference: ArrayLike, treatment: ArrayLike) -> TestResult:
     """One-sided Brown–Forsythe test (1974) that `treatment` is more variable than `reference`.
 
-    Student's t (equal variances) on absolute deviations from each arm's own median; its square is the statistic
-    of `scipy.stats.levene(center="median")`. ValueError with fewer than three values in an arm (two are always
-    equally far from their median), or when all deviations are equal within both arms but differ between them.
+    Student's t (equal variances) on absolute deviations from each arm's own median; its square is the
+    statistic of `scipy.stats.levene(center="median")`. ValueError with fewer than three values in an arm (two
+    are always equally far from their median), or when all deviations are equal within both arms but differ
+    between them.
     """
     reference = as_sample(reference, "the reference arm", smallest=3)
     treatment = as_sample(treatment, "the treatment arm", smallest=3)
@@ -138,12 +136,16 @@ def brown_forsythe_one_sided(reference: ArrayLike, treatment: ArrayLike) -> Test
     if all(np.var(side) <= rounding for side in deviations):
         if (deviations[1].mean() - deviations[0].mean()) ** 2 <= rounding:
             return TestResult(0.0, 1.0)
-        raise ValueError("the deviations from the median do not vary within either arm: no error to test against")
+        raise ValueError(
+            "the deviations from the median do not vary within either arm: no error to test against"
+        )
     result = stats.ttest_ind(deviations[1], deviations[0], equal_var=True, alternative="greater")
     return TestResult(float(result.statistic), float(result.pvalue))
 
 
-def variance_ratio_interval(reference: ArrayLike, treatment: ArrayLike, confidence: float = 0.95) -> RatioInterval:
+def variance_ratio_interval(
+    reference: ArrayLike, treatment: ArrayLike, confidence: float = 0.95
+) -> RatioInterval:
     """The F interval of σ²_treatment / σ²_reference: exact for normal data, sensitive to heavy tails.
 
     ValueError when an arm has fewer than two values or no spread.
@@ -175,10 +177,11 @@ def pooled_variance_ratio_interval(
 ) -> RatioInterval:
     """The geometric mean over tasks of the variance ratios, with Miller's jackknife interval.
 
-    Samples have shape (runs, tasks). Leaving out whole runs keeps the correlation between tasks. Pseudo-values
-    of the mean log variance per arm, compared by Welch's t (Miller 1968, Ann. Math. Stat. 39:567). `ratio` is
-    the plain (not the jackknifed) estimate. Tasks without spread in both arms are left out. ValueError with
-    fewer than three runs in an arm, or where an arm has (or is left with) no spread on some task.
+    Samples have shape (runs, tasks). Leaving out whole runs keeps the correlation between tasks.
+    Pseudo-values of the mean log variance per arm, compared by Welch's t (Miller 1968, Ann. Math. Stat.
+    39:567). `ratio` is the plain (not the jackknifed) estimate. Tasks without spread in both arms are left
+    out. ValueError with fewer than three runs in an arm, or where an arm has (or is left with) no spread on
+    some task.
     """
     reference = as_sample(reference, "the reference arm", smallest=3, dimensions=(2,))
     treatment = as_sample(treatment, "the treatment arm", smallest=3, dimensions=(2,))
@@ -191,7 +194,9 @@ def pooled_variance_ratio_interval(
     for side in (reference, treatment):
         parts = [side, *(np.delete(side, left_out, axis=0) for left_out in range(len(side)))]
         if any((np.var(part, axis=0, ddof=1) <= rounding[varied]).any() for part in parts):
-            raise ValueError("an arm has (nearly) no spread over seeds on a task: no interval for the pooled ratio")
+            raise ValueError(
+                "an arm has (nearly) no spread over seeds on a task: no interval for the pooled ratio"
+            )
     pseudo = [_log_variance_pseudovalues(side) for side in (reference, treatment)]
     interval = stats.ttest_ind(pseudo[1], pseudo[0], equal_var=False).confidence_interval(confidence)
     log_ratio = float(_log_ratios(reference, treatment, rounding[varied]))

@@ -23,7 +23,8 @@ def equivalence_verdict(pvalue: float, low: float, high: float, margin: float, a
 def more_variable_verdict(
     adjusted_pvalue: float, upper_ratio: float | None, smallest_ratio: float, alpha: float
 ) -> Verdict:
-    """Supported if the adjusted p is at most `alpha`; refuted if the ratio's upper limit is below the smallest.
+    """Supported if the adjusted p is at most `alpha`; refuted if the ratio's upper limit is below the
+    smallest.
 
     `upper_ratio` is None where the ratio has no interval; then nothing is refuted.
     """

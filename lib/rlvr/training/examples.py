@@ -93,7 +93,7 @@ def _read_file(
     )
     kept = [(prompt, response) for prompt, response in tokenised if len(prompt) + len(response) <= limit]
     logger.info(
-        "%s: %d rows, %d near copies of evaluation problems left out, %d longer than %d tokens left out, %d used",
+        "%s: %d rows; left out: %d near copies of evaluation problems, %d longer than %d tokens; %d used",
         config.path,
         loaded.rows_read,
         loaded.near_copies_dropped,

@@ -241,5 +241,4 @@ def train_policy(job: TrainingJob, files: TrainingFiles) -> None:
         setting = run.setting(engine, judge)
         state = run.restore()
         train(setting, state, run.save, run.snapshot)
-    run.contract.check_optimizer(run.optimizer)
     run.write_results(state)

@@ -246,6 +246,8 @@ def update_policy(
                 f"step {step + 1}: the gradient norm is {norm}; weights before it are kept"
             )
         optimizer.step()
+        if "optimizer_state" not in contract.realised:
+            contract.check_optimizer(optimizer)
         losses.append(loss)
         norms.append(norm)
     weight = sum(share for share, _ in clipped)

@@ -1,0 +1,189 @@
+"""A config is completed, or answered with the path of every problem and what is allowed."""
+
+import copy
+
+import pytest
+
+from rlvr.config.load import ConfigError, check_data_files, load_config, validate_config
+from rlvr.errors import UserError
+
+
+def problems(config) -> str:
+    with pytest.raises(ConfigError) as caught:
+        validate_config(config)
+    return str(caught.value)
+
+
+def nested(path: str, value):
+    for key in reversed(path.split(".")):
+        value = {key: value}
+    return value
+
+
+SIMPLE = [
+    # key path, value, what the message says of it
+    ("nam", "x", "unknown key (did you mean name?); allowed: name, device"),
+    ("name", "a/b", "a/b is not allowed; allowed: letters, digits"),
+    ("device", "gpu", "gpu is not allowed; allowed: auto, cpu, cuda"),
+    ("compute_threads", 0, "0 is not allowed; allowed: a whole number, at least 1"),
+    ("compute_threads", 1.5, "1.5 is of the wrong type; allowed: a whole number"),
+    ("data.train.template", "plane", "plane is unknown (did you mean plain?); allowed: plain, r1_zero"),
+    ("data.train.verifier", "code", "code is unknown; allowed: exact, choice, math"),
+    ("data.train.sources", [], "[] is not allowed; allowed: a list, 1 or more entries"),
+    ("data.evaluation", {"a b": {"source": {"kind": "holdout"}}}, "a b is not allowed; allowed: letters"),
+    ("base.kind", "big", "big is not allowed; allowed: tiny, pretrained"),
+    ("base.sft.step", 1, "unknown key (did you mean steps?); allowed: steps, batch_size"),
+    ("base.architecture.heads", 3, "every head needs an even width"),
+    ("base.examples.weights", {"ad": 1}, "ad is unknown (did you mean add?); allowed: add, sub, max"),
+    ("precision.modes", ["fp33"], "fp33 is unknown (did you mean fp32?); allowed: fp32, bf16, bf16_mixed"),
+    ("precision.modes", [["fp32"]], "allowed: fp32, bf16, bf16_mixed"),
+    ("precision.modes", ["fp32", "fp32"], "allowed: a list, 1 or more entries, no entry twice"),
+    ("precision.seeds", "many", "many is of the wrong type; allowed: a whole number, at least 1"),
+    ("precision.seeds", True, "true is of the wrong type; allowed: a whole number"),
+    ("precision.training", 3, "3 is of the wrong type; allowed: a section of keys"),
+    ("precision.training.optimizer.learning_rate", -1, "-1.0 is not allowed; allowed: a number, greater than 0"),
+    ("precision.training.optimizer.betas", [0.9], "allowed: a list, 2 or more entries, 2 or fewer entries"),
+    ("precision.training.snapshot_steps", [999], "999 is after the last step; allowed: 1 to 120"),
+    ("precision.training.sampling.min_tokens", 9, "above max_tokens; allowed: at most 6"),
+    ("precision.evaluation.on_task", "zz", "zz is in no suite; allowed: add, sub, max"),
+    ("precision.evaluation.suites", {"s": ["add", "q"]}, "q is no task; allowed: add, sub"),
+    ("precision.evaluation.suites", {"s": ["add"], "t": ["add"]}, "add stands in 2 suites"),
+    ("precision.evaluation.tasks", {"add": {"samples": 1}}, "4 exceeds samples; allowed: at most 1"),
+    ("precision.evaluation.tasks", {"aime": {}}, "has no data; allowed: add, sub"),
+    ("precision.analysis.reference", "fp64", "fp64 is no arm of the study; allowed: fp32, bf16"),
+    ("resources.train_policy.gpu", -1, "-1 is not allowed; allowed: a whole number, at least 0"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "said"), SIMPLE)
+def test_a_wrong_value_is_named_with_its_path_and_what_is_allowed(path, value, said):
+    message = problems(nested(path, value))
+    line = next((line for line in message.splitlines() if said in line), None)
+    assert line is not None, message
+    assert line.strip().startswith(path)
+
+
+@pytest.mark.parametrize("raw", [[1], "text", 3])
+def test_a_config_that_is_no_mapping(raw):
+    assert "the config: " in problems(raw)
+
+
+def test_every_problem_is_listed():
+    message = problems({"precision": {"modes": ["x"], "seed": 1}, "name": "", "nme": 1})
+    assert len(message.splitlines()) == 5
+    for path in ("precision.modes.0", "precision.seed", "name", "nme"):
+        assert f"  {path}: " in message
+
+
+def test_a_missing_key_is_named():
+    message = problems({"data": {"evaluation": {"t": {"source": {"kind": "jsonl"}}}}})
+    assert "data.evaluation.t.source.path: missing; allowed: text" in message
+
+
+def test_a_holdout_and_its_task_need_each_other():
+    source = {"kind": "holdout"}
+    lonely_task = problems({"data": {"evaluation": {"add": {"source": source}}}})
+    assert "data.evaluation.add.source: is a holdout, but data.train.holdout is not set" in lonely_task
+    lonely_rows = problems({"data": {"train": {"holdout": {"task": "val", "rows": 3}}}})
+    assert "data.train.holdout.task: val is no evaluation task" in lonely_rows
+    renamed = {"train": {"holdout": {"task": "val", "rows": 3}}, "evaluation": {"add": {"source": source}}}
+    assert "data.train.holdout.task is val" in problems({"data": renamed})
+    trained_on = problems({"data": {"train": {"sources": [source]}}})
+    assert "data.train.sources: a holdout cannot be trained on" in trained_on
+
+
+def test_labels_of_the_base_sum_to_one():
+    assert "base.examples: right, wrong_rule and slip sum to 1.1" in problems(nested("base.examples.right", 0.55))
+
+
+def test_a_hub_id_needs_a_revision_and_a_folder_does_not(tmp_path):
+    hub = {"kind": "pretrained", "path": "Qwen/Qwen2.5-Math-7B"}
+    assert "base.revision: missing for the hub id Qwen/Qwen2.5-Math-7B" in problems({"base": hub})
+    assert validate_config({"base": hub | {"revision": "abc"}})["base"]["revision"] == "abc"
+    assert validate_config({"base": {"kind": "pretrained", "path": str(tmp_path)}})["base"]["revision"] == ""
+
+
+def test_external_policies_have_their_own_names_and_seeds(tmp_path):
+    policy = {"name": "a", "path": str(tmp_path), "arm": "fp32", "seed": 6}
+    assert validate_config(nested("precision.external_policies", [policy]))
+    message = problems(nested("precision.external_policies", [policy, policy, policy | {"seed": 5, "name": "b"}]))
+    assert "external_policies.1.name: a is taken" in message
+    assert "external_policies.1.seed: fp32 has a seed 6 already" in message
+    assert "external_policies.2.seed: fp32 has a seed 5 already" in message
+    assert "arm: base is the policy" in problems(nested("precision.external_policies", [policy | {"arm": "base"}]))
+
+
+def test_defaults_fill_every_depth_and_a_given_list_replaces_the_default():
+    config = validate_config({"precision": {"evaluation": {"tasks": {"add": {"rows": 3}}, "suites": {"s": ["add"]}}}})
+    assert config["precision"]["evaluation"]["tasks"] == {
+        "add": {"rows": 3, "samples": 16, "max_tokens": 6, "stop": [], "pass_at": [1, 4, 16]}
+    }
+    assert config["base"]["architecture"]["layers"] == 4
+
+
+def test_defaults_are_not_shared_between_configs():
+    validate_config({})["precision"]["modes"].append("mine")
+    assert "mine" not in validate_config({})["precision"]["modes"]
+
+
+def test_the_input_is_left_alone():
+    raw = {"precision": {"seeds": 2}}
+    before = copy.deepcopy(raw)
+    validate_config(raw)
+    assert raw == before
+
+
+@pytest.mark.parametrize("spelling", [1, 1.0, "1", "1.0", "1e0"])
+def test_spellings_of_a_number_are_equal(spelling):
+    config = validate_config({"compute_threads": spelling, "base": {"sft": {"eps": spelling}}})
+    assert config["compute_threads"] == 1
+    assert type(config["compute_threads"]) is int
+    assert config["base"]["sft"]["eps"] == 1.0
+    assert type(config["base"]["sft"]["eps"]) is float
+
+
+@pytest.mark.parametrize(("text", "meant"), [("true", True), ("False", False)])
+def test_text_of_the_command_line_is_read_as_the_schema_wants_it(text, meant):
+    path = "precision.training.dynamic_sampling.enabled"
+    enabled = validate_config(nested(path, text))["precision"]["training"]["dynamic_sampling"]["enabled"]
+    assert enabled is meant
+
+
+def test_null_from_the_command_line():
+    evaluation = {"tasks": {"add": {"rows": "null"}}, "suites": {"s": ["add"]}}
+    config = validate_config({"precision": {"evaluation": evaluation}})
+    assert config["precision"]["evaluation"]["tasks"]["add"]["rows"] is None
+
+
+def test_missing_data_files_are_one_error_with_every_file(tmp_path):
+    jsonl = {"kind": "jsonl", "path": "a.jsonl"}
+    config = validate_config(
+        {
+            "data_root": str(tmp_path),
+            "data": {"train": {"sources": [jsonl]}, "evaluation": {"add": {"source": jsonl | {"path": "b.jsonl"}}}},
+            "precision": {"evaluation": {"suites": {"s": ["add"]}, "tasks": {"add": {}}}},
+        }
+    )
+    with pytest.raises(ConfigError) as caught:
+        check_data_files(config)
+    message = str(caught.value)
+    assert f"data.train.sources.0.path: the file {tmp_path}/a.jsonl does not exist" in message
+    assert f"data.evaluation.add.source.path: the file {tmp_path}/b.jsonl does not exist" in message
+    assert f"data_root is {tmp_path}" in message
+    for name in ("a.jsonl", "b.jsonl"):
+        (tmp_path / name).touch()
+    check_data_files(config)
+
+
+def test_load_config_names_the_file(tmp_path):
+    with pytest.raises(ConfigError, match="nowhere.yaml: cannot be read"):
+        load_config(tmp_path / "nowhere.yaml")
+    (tmp_path / "broken.yaml").write_text("a: [1,\n")
+    with pytest.raises(ConfigError, match="broken.yaml: is not valid YAML"):
+        load_config(tmp_path / "broken.yaml")
+    (tmp_path / "empty.yaml").touch()
+    assert load_config(tmp_path / "empty.yaml") == validate_config({})
+
+
+def test_a_config_error_is_an_error_for_people():
+    assert issubclass(ConfigError, UserError)

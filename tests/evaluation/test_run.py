@@ -1,0 +1,146 @@
+"""Evaluation jobs on a small policy: files, independence of runs, resume."""
+
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+from tiny_run import make_base
+
+from rlvr.config.build import build
+from rlvr.data.families import family_problems
+from rlvr.evaluation.records import SuiteResult
+from rlvr.evaluation.run import EvaluationFiles, EvaluationJob, evaluate_policy
+from rlvr.evaluation.sampling import choose_problems
+from rlvr.files import read_jsonl, write_jsonl
+from rlvr.models.loading import load_policy, load_tokenizer, read_config, save_policy
+
+TASK = {"rows": 40, "samples": 4, "max_tokens": 4, "stop": [], "pass_at": [1, 4]}
+
+
+def _job(**replaced) -> EvaluationJob:
+    job = {
+        "arm": "fp32",
+        "seed": 1,
+        "rep": 1,
+        "suite": "both",
+        "tasks": {"max": TASK, "rev": TASK},
+        "templates": {"max": "plain", "rev": "plain"},
+        "temperature": 0.7,
+        "top_p": 0.8,
+        "evaluation_seed": 0,
+        "samples_factor": 1,
+        "max_batch_rows": 64,
+        "kl": {"problems": 10, "samples": 2},
+        "sparsity_eta": 1e-3,
+        "dtype": "float32",
+        "device": "cpu",
+        "compute_threads": 1,
+    }
+    return build(EvaluationJob, job | replaced)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A base, a policy near it, and the problems of two tasks."""
+    folder = make_base(tmp_path_factory.mktemp("world"))
+    policy = load_policy(folder / "policy", torch.float32, torch.float32)
+    with torch.no_grad():
+        for parameter in policy.parameters():
+            parameter.mul_(1.05)
+    (folder / "moved").mkdir()
+    save_policy(policy, load_tokenizer(folder / "policy"), folder / "moved", read_config(folder / "policy"))
+    for task in ("max", "rev"):
+        write_jsonl(folder / f"{task}.jsonl", map(asdict, family_problems(task, "held_out")[:80]))
+    return folder
+
+
+def _files(world, out, policy="moved", base="policy") -> EvaluationFiles:
+    return EvaluationFiles(
+        policy=str(world / policy),
+        base=base and str(world / base),
+        problems=(str(world / "max.jsonl"), str(world / "rev.jsonl")),
+        result=str(out / "both.json"),
+        samples=str(out / "both.samples.jsonl.gz"),
+        kl=base and str(out / "both.kl.jsonl.gz"),
+        checkpoints=str(out / "checkpoints"),
+    )
+
+
+@pytest.fixture(scope="module")
+def evaluated(world, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out")
+    evaluate_policy(_job(), _files(world, out))
+    return out
+
+
+def test_result_agrees_with_the_samples_on_disk(evaluated):
+    result = SuiteResult.read(evaluated / "both.json")
+    samples = list(read_jsonl(evaluated / "both.samples.jsonl.gz"))
+    assert len(samples) == 2 * 40 * 4
+    for task in result.tasks:
+        own = [sample["reward"] for sample in samples if sample["task"] == task.task]
+        assert task.accuracy == pytest.approx(sum(own) / len(own))
+        assert task.pass_at["1"] == pytest.approx(task.accuracy)
+        assert task.pass_at["4"] >= task.accuracy
+    assert 0 < result.tasks[0].accuracy < 1
+    kl = list(read_jsonl(evaluated / "both.kl.jsonl.gz"))
+    assert result.kl[1].full == pytest.approx(sum(k["full"] for k in kl if k["task"] == "rev") / 20)
+    assert result.kl[0].full > 0
+    assert 0 < result.weight_change.sparsity < 1
+    assert result.weight_change.relative_change == pytest.approx(0.05, rel=1e-3)
+
+
+def test_runs_draw_their_own_samples_of_the_same_problems(world, evaluated, tmp_path):
+    evaluate_policy(_job(seed=2), _files(world, tmp_path))
+    ours, theirs = (list(read_jsonl(f / "both.samples.jsonl.gz")) for f in (evaluated, tmp_path))
+    assert [s["problem"] for s in ours] == [s["problem"] for s in theirs]
+    assert [s["response"] for s in ours] != [s["response"] for s in theirs]
+
+
+def test_the_base_has_more_samples_and_no_kl(world, tmp_path):
+    job = _job(arm="base", seed=0, rep=0, kl=None, samples_factor=3)
+    evaluate_policy(job, _files(world, tmp_path, policy="policy", base=None))
+    result = SuiteResult.read(tmp_path / "both.json")
+    assert [task.samples for task in result.tasks] == [12, 12]
+    assert result.kl == ()
+    assert result.weight_change is None
+
+
+def test_an_interrupted_job_goes_on_after_the_last_finished_task(world, evaluated, tmp_path, monkeypatch):
+    monkeypatch.setattr("rlvr.evaluation.run.CHECKPOINT_SECONDS", 0.0)
+    done = []
+    evaluate_task = "rlvr.evaluation.run.Evaluation.evaluate_task"
+
+    def interrupted(self, task, *arguments):
+        if done:
+            raise KeyboardInterrupt
+        done.append(task)
+        return original(self, task, *arguments)
+
+    from rlvr.evaluation.run import Evaluation
+
+    original = Evaluation.evaluate_task
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate_task, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            evaluate_policy(_job(), _files(world, tmp_path))
+    assert not (tmp_path / "both.json").exists()
+    repeated = []
+    monkeypatch.setattr(
+        evaluate_task, lambda self, task, *a: (repeated.append(task), original(self, task, *a))
+    )
+    evaluate_policy(_job(), _files(world, tmp_path))
+    assert (done, repeated) == (["max"], ["rev"])
+    resumed, reference = (SuiteResult.read(f / "both.json") for f in (tmp_path, evaluated))
+    assert replace(resumed, seconds={}) == replace(reference, seconds={})
+
+
+def test_choice_of_problems_is_stable():
+    problems = family_problems("max", "held_out")[:200]
+    some = choose_problems(problems, 50, seed=1)
+    assert len(some) == 50
+    assert some == [p for p in problems if p in some]
+    assert choose_problems(problems[::-1], 50, seed=1) == some[::-1]
+    assert set(p.id for p in some) <= {p.id for p in choose_problems(problems, 60, seed=1)}
+    assert some != choose_problems(problems, 50, seed=2)
+    assert choose_problems(problems, None, seed=1) == problems

@@ -1,0 +1,45 @@
+"""Writing never leaves half a file under its final name."""
+
+import gzip
+
+import pytest
+
+from rlvr.files import atomic_path, read_json, read_jsonl, sha256_file, write_json, write_jsonl
+
+
+def test_a_failure_keeps_what_was_there_and_leaves_nothing_else(tmp_path):
+    target = tmp_path / "table.csv"
+    target.write_text("old")
+    with pytest.raises(RuntimeError), atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_folders_are_replaced_whole(tmp_path):
+    for name in ("first", "second"):
+        with atomic_path(tmp_path / "policy") as temporary:
+            temporary.mkdir()
+            (temporary / name).write_text(name)
+    assert [path.name for path in (tmp_path / "policy").iterdir()] == ["second"]
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.jsonl.gz"])
+def test_jsonl_round_trip_and_equal_bytes(tmp_path, name):
+    rows = [{"a": 1, "text": "π ≠ 3\u2028"}, {"a": None}]
+    write_jsonl(tmp_path / name, rows)
+    assert list(read_jsonl(tmp_path / name)) == rows
+    first = sha256_file(tmp_path / name)
+    write_jsonl(tmp_path / name, rows)
+    assert sha256_file(tmp_path / name) == first
+    if name.endswith(".gz"):
+        assert gzip.decompress((tmp_path / name).read_bytes()).count(b"\n") == 2
+
+
+def test_json_refuses_what_is_no_json(tmp_path):
+    write_json(tmp_path / "a.json", {"x": [1.5]})
+    assert read_json(tmp_path / "a.json") == {"x": [1.5]}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a.json", {"x": float("nan")})
+    assert read_json(tmp_path / "a.json") == {"x": [1.5]}

@@ -1,0 +1,124 @@
+"""A policy and a training job small enough for unit tests of some seconds."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from rlvr.config.build import build
+from rlvr.config.policy import TinyPolicyConfig
+from rlvr.data.families import family_problems
+from rlvr.files import write_jsonl
+from rlvr.training.base import prepare_base_policy
+from rlvr.training.run import TrainingFiles, TrainingJob
+
+BASE = {
+    "kind": "tiny",
+    "seed": 0,
+    "saved_dtype": "bfloat16",
+    "tokenizer": "characters",
+    "architecture": {
+        "hidden_size": 32,
+        "layers": 2,
+        "heads": 2,
+        "kv_heads": 1,
+        "mlp_size": 64,
+        "tied_embeddings": True,
+        "init_std": 0.05,
+        "max_positions": 24,
+    },
+    "examples": {"kind": "families", "weights": {"max": 1.0}, "right": 0.5, "wrong_rule": 0.5, "slip": 0.0},
+    "sft": {
+        "steps": 120,
+        "batch_size": 64,
+        "learning_rate": 5e-3,
+        "betas": [0.9, 0.98],
+        "eps": 1e-8,
+        "weight_decay": 0.0,
+        "warmup_steps": 10,
+        "final_learning_rate_ratio": 0.1,
+        "max_grad_norm": 1.0,
+        "log_every_steps": 50,
+    },
+}
+
+TRAINING = {
+    "steps": 6,
+    "prompts_per_step": 8,
+    "group_size": 4,
+    "minibatches": 2,
+    "epochs": 1,
+    "microbatch_size": 16,
+    "sampling": {
+        "temperature": 1.0,
+        "top_p": 1.0,
+        "max_tokens": 4,
+        "min_tokens": 0,
+        "stop": [],
+        "max_batch_rows": 64,
+    },
+    "rewards": {"correct": 1.0, "incorrect": -1.0},
+    "advantage": {"baseline": "group_mean", "normalize_by_std": True, "eps": 1e-6},
+    "loss": {
+        "type": "grpo_clip",
+        "clip_low": 0.2,
+        "clip_high": 0.28,
+        "aggregation": "token_mean",
+        "normalize_constant": 1.0,
+        "kl_beta": 0.0,
+    },
+    "dynamic_sampling": {"enabled": True, "max_rounds": 1},
+    "overlong": {"enabled": True, "buffer_tokens": 1, "penalty": 1.0},
+    "optimizer": {
+        "learning_rate": 1e-3,
+        "betas": [0.9, 0.999],
+        "eps": 1e-8,
+        "weight_decay": 0.0,
+        "warmup_steps": 2,
+        "max_grad_norm": 1.0,
+    },
+    "log_rollouts_every_steps": 3,
+    "log_rollouts_count": 4,
+    "snapshot_steps": [2],
+    "checkpoint_every_steps": 2,
+}
+
+
+def make_base(folder: Path) -> Path:
+    """Train the policy of `BASE` and write the training problems beside it."""
+    config = build(TinyPolicyConfig, BASE)
+    prepare_base_policy(
+        config, "", "cpu", 1, folder / "policy", folder / "metrics.csv", folder / "checkpoints"
+    )
+    write_jsonl(folder / "train.jsonl", map(asdict, family_problems("max", "train")[:64]))
+    return folder
+
+
+def make_job(mode: str = "fp32", seed: int = 1, dropout_rate: float = 0.1, **training) -> TrainingJob:
+    """A job of `TRAINING`, with some of its keys replaced."""
+    return build(
+        TrainingJob,
+        {
+            "mode": mode,
+            "dropout_rate": dropout_rate,
+            "seed": seed,
+            "rep": 1,
+            "template": "plain",
+            "device": "cpu",
+            "compute_threads": 1,
+            "training": TRAINING | training,
+        },
+    )
+
+
+def make_files(base: Path, out: Path) -> TrainingFiles:
+    """The run's files under `out`."""
+    return TrainingFiles(
+        base=str(base / "policy"),
+        problems=str(base / "train.jsonl"),
+        policy=str(out / "policy"),
+        snapshots=str(out / "snapshots"),
+        metrics=str(out / "metrics.csv"),
+        rollouts=str(out / "rollouts.jsonl.gz"),
+        tensorboard=str(out / "tensorboard"),
+        provenance=str(out / "provenance.json"),
+        checkpoints=str(out / "checkpoints"),
+    )

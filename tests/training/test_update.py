@@ -1,0 +1,69 @@
+"""Pieces of the update: schedules, clipping, minibatches, penalties, prompts of a step."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_run import make_job
+
+from rlvr.config.precision import OverlongConfig
+from rlvr.data.families import family_problems
+from rlvr.training.groups import overlong_penalty, step_problems
+from rlvr.training.update import clip_gradients, learning_rate, minibatches
+
+
+@pytest.mark.parametrize(("tokens", "expected"), [(1, 0.0), (12, 0.0), (13, -0.25), (14, -0.5), (16, -1.0)])
+def test_overlong_penalty_is_dapos(tokens, expected):
+    config = OverlongConfig(enabled=True, buffer_tokens=4, penalty=1.0)
+    assert overlong_penalty(tokens, 16, config) == expected
+    assert overlong_penalty(tokens, 16, OverlongConfig(False, 4, 1.0)) == 0.0
+
+
+def test_learning_rate_warms_up_and_stays():
+    config = make_job(optimizer=_optimizer(warmup_steps=4)).training
+    assert [learning_rate(step, config) for step in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+    assert learning_rate(0, make_job(optimizer=_optimizer(warmup_steps=0)).training) == 1.0
+
+
+def _optimizer(**replaced):
+    settings = {"learning_rate": 1.0, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0}
+    return settings | {"warmup_steps": 0, "max_grad_norm": 1.0} | replaced
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_clip_gradients_scales_to_the_norm_and_accumulates_in_fp32(dtype):
+    parameters = [torch.nn.Parameter(torch.zeros(4096, dtype=dtype)) for _ in range(2)]
+    for parameter in parameters:
+        parameter.grad = torch.full_like(parameter, 0.5)
+    norm = clip_gradients(parameters, 1.0)
+    assert norm == pytest.approx(math.sqrt(8192 * 0.25), rel=1e-6)
+    after = math.sqrt(sum(p.grad.double().square().sum().item() for p in parameters))
+    assert after == pytest.approx(1.0, rel=1e-2)
+    untouched = [p.grad.clone() for p in parameters]
+    clip_gradients(parameters, 10.0)
+    assert all(torch.equal(p.grad, g) for p, g in zip(parameters, untouched, strict=True))
+
+
+@given(groups=st.integers(1, 20), parts=st.integers(1, 6), size=st.integers(1, 4))
+def test_minibatches_hold_every_row_of_whole_groups_once_an_epoch(groups, parts, size):
+    config = make_job(minibatches=parts, group_size=size, epochs=2).training
+    batches = list(minibatches(groups, config, seed=1, step=3, device=torch.device("cpu")))
+    rows = torch.cat(batches).tolist()
+    assert sorted(rows) == sorted(list(range(groups * size)) * 2)
+    for batch in batches:
+        assert len(batch) % size == 0
+        assert all(len(set((group // size).tolist())) == 1 for group in batch.view(-1, size))
+    again = minibatches(groups, config, seed=1, step=3, device=torch.device("cpu"))
+    assert torch.cat(list(again)).tolist() == rows
+
+
+def test_prompts_of_a_step_walk_through_epochs_and_depend_on_nothing_else():
+    problems = family_problems("max", "train")[:10]
+    drawn = [p.id for step in range(5) for p in step_problems(problems, 7, step, 4, round=0)]
+    assert sorted(drawn[:10]) == sorted(drawn[10:]) == sorted(p.id for p in problems)
+    assert drawn[:10] != drawn[10:]
+    assert [p.id for p in step_problems(problems, 7, 3, 4, round=0)] == drawn[12:16]
+    assert step_problems(problems, 7, 3, 3, round=1) == step_problems(problems, 7, 3, 3, round=1)
+    assert step_problems(problems, 7, 3, 8, round=1) != step_problems(problems, 7, 3, 8, round=2)
