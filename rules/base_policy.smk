@@ -29,6 +29,7 @@ rule train_base_policy:
 
 
 use rule train_base_policy as fetch_external_policy with:
+    """Link a policy trained elsewhere, from a folder or the hub, so that it can be evaluated like the others."""
     input:
         lambda wildcards: local_folder(EXTERNAL_POLICIES[wildcards.policy]["path"]),
     output:

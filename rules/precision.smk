@@ -58,7 +58,7 @@ rule evaluate_policy:
 
 
 use rule evaluate_policy as evaluate_base with:
-    # The base itself, with more samples, since its error is common to all runs.
+    """Sample one suite from the base, more often than from a run, since its error is common to all runs."""
     input:
         policy="<results>/base/policy",
         problems=lambda wildcards: task_files(SUITES[wildcards.suite]),
@@ -76,6 +76,7 @@ use rule evaluate_policy as evaluate_base with:
 
 
 use rule evaluate_policy as evaluate_external with:
+    """Sample one suite from a policy trained elsewhere, and measure its distance from the base."""
     input:
         policy="<results>/precision/external/{policy}/policy",
         base="<results>/base/policy",

@@ -122,7 +122,7 @@ def write_manifest(path):
             "duplicates_dropped": 2, "overlap_dropped": 0, "sha256": "ab" * 32, "prompts_sha256": "cd" * 32,
             "template": "plain",
             "verifier": "exact", "longest_prompt_bytes": 9,
-            "source": {"kind": "synthetic", "family": task, "split": "held_out"},
+            "sources": [{"kind": "synthetic", "family": task, "split": "held_out"}],
         }  # fmt: skip
 
     record = {"train": entry("add", 1850), "evaluation": {task: entry(task, 460) for task in TASKS}}

@@ -1,12 +1,14 @@
 """Adaptor of rule analyse_precision_study."""
 
+from rlvr.joblog import log_to
+
+log_to(snakemake.log[0])
+
 from rlvr.analysis.files import AnalysisFiles
 from rlvr.analysis.study import analyse_precision_study
 from rlvr.config.build import build
 from rlvr.config.precision import AnalysisConfig
-from rlvr.joblog import log_to
 
-log_to(snakemake.log[0])
 analyse_precision_study(
     config=build(AnalysisConfig, snakemake.params.analysis),
     on_task=snakemake.params.on_task,

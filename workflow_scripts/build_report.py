@@ -1,12 +1,14 @@
 """Adaptor of rule build_report."""
 
+from rlvr.joblog import log_to
+
+log_to(snakemake.log[0])
+
 from pathlib import Path
 
 from rlvr.analysis.files import AnalysisFiles
-from rlvr.joblog import log_to
 from rlvr.report import ReportInputs, build_report
 
-log_to(snakemake.log[0])
 inputs = ReportInputs(
     analysis=AnalysisFiles.in_folder(Path(snakemake.input.hypotheses).parent),
     figures=Path(snakemake.input.figures[0]).parent,

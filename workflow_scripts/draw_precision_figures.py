@@ -1,14 +1,16 @@
 """Adaptor of rule draw_precision_figures."""
 
+from rlvr.joblog import log_to
+
+log_to(snakemake.log[0])
+
 from pathlib import Path
 
 from rlvr.analysis.files import AnalysisFiles
 from rlvr.config.build import build
 from rlvr.config.precision import AnalysisConfig
 from rlvr.figures.draw import draw_precision_figures
-from rlvr.joblog import log_to
 
-log_to(snakemake.log[0])
 draw_precision_figures(
     analysis=AnalysisFiles.in_folder(Path(snakemake.input.hypotheses).parent),
     config=build(AnalysisConfig, snakemake.params.analysis),

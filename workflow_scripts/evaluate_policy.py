@@ -1,10 +1,12 @@
 """Adaptor of rules evaluate_policy, evaluate_base and evaluate_external."""
 
-from rlvr.config.build import build
-from rlvr.evaluation.run import EvaluationFiles, EvaluationJob, evaluate_policy
 from rlvr.joblog import log_to
 
 log_to(snakemake.log[0])
+
+from rlvr.config.build import build
+from rlvr.evaluation.run import EvaluationFiles, EvaluationJob, evaluate_policy
+
 job = build(EvaluationJob, snakemake.params.job)
 files = EvaluationFiles(
     policy=snakemake.input.policy,

@@ -1,11 +1,13 @@
 """Adaptor of rule prepare_evaluation_task."""
 
-from rlvr.config.build import build
-from rlvr.config.data import EvaluationDataConfig, TrainDataConfig
-from rlvr.data.prepare import prepare_evaluation_task
 from rlvr.joblog import log_to
 
 log_to(snakemake.log[0])
+
+from rlvr.config.build import build
+from rlvr.config.data import EvaluationDataConfig, TrainDataConfig
+from rlvr.data.prepare import prepare_evaluation_task
+
 prepare_evaluation_task(
     task=snakemake.wildcards.task,
     config=build(EvaluationDataConfig, snakemake.params.data),

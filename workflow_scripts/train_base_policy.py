@@ -1,11 +1,13 @@
 """Adaptor of rule train_base_policy."""
 
-from rlvr.config.build import build
-from rlvr.config.policy import BasePolicyConfig
 from rlvr.joblog import log_to
-from rlvr.training.base import prepare_base_policy
 
 log_to(snakemake.log[0])
+
+from rlvr.config.build import build
+from rlvr.config.policy import BasePolicyConfig
+from rlvr.training.base import prepare_base_policy
+
 prepare_base_policy(
     config=build(BasePolicyConfig, snakemake.params.base),
     data_root=snakemake.params.data_root,

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rlvr.errors import UserError
 from rlvr.models.tokenizers import TextTokenizer
 
 
@@ -18,7 +19,7 @@ def collate(
     `response_mask` over the labels: true on output tokens, false on prompt and padding.
     """
     if len(prompt_ids) != len(output_ids):
-        raise ValueError(
+        raise UserError(
             f"{len(prompt_ids)} prompts but {len(output_ids)} outputs; they are paired by position"
         )
     starts = torch.tensor([len(ids) for ids in prompt_ids])
@@ -44,7 +45,7 @@ def tokenize_prompt_and_output(
     """
     pad_id = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     if pad_id is None:
-        raise ValueError("the tokenizer has neither a pad nor an EOS token; set tokenizer.eos_token")
+        raise UserError("the tokenizer has neither a pad nor an EOS token; set tokenizer.eos_token")
     prompts = [tokenizer.encode(text) for text in prompt_strs]
     outputs = [tokenizer.encode(text, add_special_tokens=False) for text in output_strs]
     return collate(prompts, outputs, pad_id)

@@ -80,6 +80,13 @@ def _verdicts(claims: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
+def _as_yaml(config: Mapping[str, Any]) -> str:
+    """The config as YAML, innermost lists and mappings on one line."""
+    return yaml.safe_dump(
+        dict(config), sort_keys=False, allow_unicode=True, width=100, default_flow_style=None
+    )
+
+
 def _content(inputs: ReportInputs, config: Mapping[str, Any]) -> dict[str, Any]:
     """Everything that the template shows."""
     files = inputs.analysis
@@ -113,7 +120,7 @@ def _content(inputs: ReportInputs, config: Mapping[str, Any]) -> dict[str, Any]:
             tables.pass_table(runs),
         ],
         "data": tables.data_tables(manifest),
-        "configuration": yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=100),
+        "configuration": _as_yaml(config),
         "provenance": tables.provenance_tables(provenance, inputs.provenance_labels) if provenance else [],
     }
 

@@ -63,26 +63,14 @@ def gains_table(arms: pd.DataFrame, runs: pd.DataFrame, confidence: float) -> Ta
     return Table(caption, ("task", "base, %", *table.head[1:]), rows)
 
 
-def kl_table(arms: pd.DataFrame) -> Table:
-    """KL to the base by task and arm."""
-    cells = {(row.arm, row.task): _gain_cell(row) for row in (wide if len(wide) else deltas).itertuples()}
-    table = _by_task("", arms, cells)
-    base = runs.groupby("task")["base_accuracy"].first()
-    tasks = list(dict.fromkeys(arms["task"]))
-    rows = tuple(
-        (row[0], f"{100 * base[task]:.1f}", *row[1:]) for task, row in zip(tasks, table.rows, strict=True)
-    )
-    covers = "the sampling error of the base included" if len(wide) else "over seeds only"
-    caption = f"ΔJ in points: mean over seeds (sd) [{100 * confidence:g} % interval, {covers}]"
-    return Table(caption, ("task", "base, %", *table.head[1:]), rows)
+def _kl_cell(row: Any) -> str:
+    return f"{row.mean:#.3g} ({number(row.sd, '{:#.2g}')})"
 
 
 def kl_table(arms: pd.DataFrame) -> Table:
     """KL to the base by task and arm."""
-    cells = {
-        (row.arm, row.task): f"{row.mean:#.3g} ({number(row.sd, '{:#.2g}')})"
-        for row in arms[arms["metric"] == "kl_full"].itertuples()
-    }
+    measured = arms[arms["metric"] == "kl_full"]
+    cells = {(row.arm, row.task): _kl_cell(row) for row in measured.itertuples()}
     return _by_task("KL(policy ‖ base), nats per response: mean over seeds (sd)", arms, cells)
 
 
@@ -184,7 +172,7 @@ def data_tables(manifest: Mapping[str, Any]) -> list[Table]:
             *(_count(entry.get(f"{what}_dropped")) for what in ("near_copies", "duplicates", "overlap")),
             entry["verifier"],
             entry["template"],
-            _source(entry["source"]),
+            _source(entry["sources"]),
         )
         for use, entry in sets
     )

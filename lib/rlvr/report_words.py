@@ -87,10 +87,9 @@ def scale_sentence(config: Mapping[str, Any], runs: pd.DataFrame, weights: pd.Da
     seeds = runs.groupby("arm", sort=False)["seed"].nunique()
     return (
         f"All this was shown on {policy}{size}: {training['steps']} steps of "
-        f"{training['prompts_per_step']} prompts × "
-        f"{training['group_size']} rollouts, learning rate {training['optimizer']['learning_rate']:g}, "
-        f"on-task "
-        f"{_series(on_task)}, evaluated on {_series(tasks)}; seeds: "
+        f"{training['prompts_per_step']} prompts × {training['group_size']} rollouts, learning rate "
+        f"{training['optimizer']['learning_rate']:g}, on-task {_series(on_task)}, evaluated on "
+        f"{_series(tasks)}; seeds: "
         f"{_series([f'{arm} {number}' for arm, number in seeds.items()])}.{caution}"
     )
 

@@ -52,9 +52,8 @@ def _on_task(study: Study, config: AnalysisConfig, claim: Hypothesis) -> Hypothe
     sentence = (
         f"On-task ({claim.task}), KL to the base of {claim.arm} over that of {claim.reference} is "
         f"{ratio_words(ratio)} ({level_words(config.confidence)} interval {ratio_words(low)} to "
-        f"{ratio_words(high)}, "
-        f"margin a factor of {config.kl_equivalence_ratio:g}, TOST {p_words(found.pvalue)}): "
-        f"{ENDINGS[verdict]}."
+        f"{ratio_words(high)}, margin a factor of {config.kl_equivalence_ratio:g}, TOST "
+        f"{p_words(found.pvalue)}): {ENDINGS[verdict]}."
     )
     return replace(
         claim, effect=ratio, low=low, high=high, statistic=found.statistic, pvalue=found.pvalue,
@@ -139,7 +138,6 @@ def divergence(study: Study, config: AnalysisConfig, arm: str) -> list[Hypothesi
     )
     sentence = (
         f"KL of {arm} alike to {study.reference} on-task: {on_task.verdict}; larger or more variable "
-        f"off-task: "
-        f"{off_verdict}."
+        f"off-task: {off_verdict}."
     )
     return [replace(claim, verdict=verdict, reason=reason, sentence=sentence), on_task, *off_task]

@@ -47,9 +47,8 @@ def on_task_equivalence(study: Study, config: AnalysisConfig, arm: str) -> Hypot
     sentence = (
         f"On-task ({study.on_task}), the gain of {arm} differs from that of {study.reference} by "
         f"{signed(found.difference)} points ({level_words(config.confidence)} interval "
-        f"{signed(found.low)} to "
-        f"{signed(found.high)}, margin ±{margin:g}, TOST {p_words(found.pvalue)}): {ENDINGS[verdict]}"
-        f"{'; ' + reason if reason else ''}."
+        f"{signed(found.low)} to {signed(found.high)}, margin ±{margin:g}, TOST {p_words(found.pvalue)}): "
+        f"{ENDINGS[verdict]}{'; ' + reason if reason else ''}."
     )
     return replace(
         claim, low=found.low, high=found.high, statistic=found.statistic, pvalue=found.pvalue,

@@ -103,8 +103,8 @@ def _sentence(claim: Hypothesis, config: AnalysisConfig, tasks: int) -> str:
         "inconclusive": "more variability is neither shown nor excluded",
     }[claim.verdict]
     return (
-        f"Off-task {where}, the variance of ΔJ over seeds of {claim.arm} over that of {claim.reference} is "
-        f"{ratio_words(claim.effect)}{interval_words(claim)}: {ending}{_need(claim)}."
+        f"Off-task {where}, the variance of ΔJ over seeds of {claim.arm} over that of {claim.reference} "
+        f"is {ratio_words(claim.effect)}{interval_words(claim)}: {ending}{_need(claim)}."
     )
 
 

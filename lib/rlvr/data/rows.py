@@ -12,9 +12,10 @@ from rlvr.config.sources import JsonlSource, SyntheticSource
 from rlvr.data.families import family_problems
 from rlvr.data.problem import Problem
 from rlvr.data.templates import LETTERS
+from rlvr.errors import UserError
 
 
-class DataError(ValueError):
+class DataError(UserError):
     """A data file, or a row in it, that cannot be used; the message names it."""
 
 

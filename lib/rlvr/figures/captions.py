@@ -4,38 +4,32 @@ CAPTIONS: dict[str, tuple[str, str]] = {
     "delta_by_task": (
         "Gain by task",
         "ΔJ, accuracy minus the base's, in points. Open marks: each seed. Filled mark and bar: mean and "
-        "t interval "
-        "over seeds, the sampling error of the base included where it is known.",
+        "t interval over seeds, the sampling error of the base included where it is known.",
     ),
     "variance_ratio": (
         "Variability over seeds, off-task",
         "Variance of ΔJ over seeds of each arm over the reference's, by off-task and pooled (geometric "
-        "mean). Bars: "
-        "F intervals by task, Miller's jackknife over runs when pooled. Solid line: equal variances; "
-        "dashed line: "
-        "the smallest ratio that counts.",
+        "mean). Bars: F intervals by task, Miller's jackknife over runs when pooled. Solid line: equal "
+        "variances; dashed line: the smallest ratio that counts.",
     ),
     "kl_by_task": (
         "KL to the base, on and off task",
         "Full-vocabulary KL(policy ‖ base) per response, sampled at temperature 1, log scale. Open "
-        "marks: each "
-        "seed. Filled marks: geometric mean over seeds.",
+        "marks: each seed. Filled marks: geometric mean over seeds.",
     ),
     "kl_drift": (
         "Drift from the base during training",
         "KL to the base on the training rollouts (k3 estimator). Thin lines: each seed; thick lines: "
-        "mean. Rolling "
-        "mean over a 24th of the steps.",
+        "mean. Rolling mean over a 24th of the steps.",
     ),
     "sparsity": (
         "Weights that training left unchanged",
-        "Share of weights equal to the base's when both are viewed in bf16. Bar: mean over seeds; "
-        "marks: each seed.",
+        "Share of weights equal to the base's when both are viewed in bf16. Bar: mean over seeds; marks: "
+        "each seed.",
     ),
     "training_curves": (
         "Training curves",
         "Mean over seeds, with a band of ± one standard deviation. Rolling mean over a 24th of the "
-        "steps. Reward, "
-        "accuracy and entropy are of the rollouts of the step.",
+        "steps. Reward, accuracy and entropy are of the rollouts of the step.",
     ),
 }

@@ -45,8 +45,9 @@ def world(tmp_path_factory):
     folder = make_base(tmp_path_factory.mktemp("world"))
     policy = load_policy(folder / "policy", torch.float32, torch.float32)
     with torch.no_grad():
-        for parameter in policy.parameters():
-            parameter.mul_(1.05)
+        for name, parameter in policy.named_parameters():
+            if "layers.0" in name:
+                parameter.mul_(1.05)
     (folder / "moved").mkdir()
     save_policy(policy, load_tokenizer(folder / "policy"), folder / "moved", read_config(folder / "policy"))
     for task in ("max", "rev"):
@@ -73,7 +74,7 @@ def evaluated(world, tmp_path_factory):
     return out
 
 
-def test_result_agrees_with_the_samples_on_disk(evaluated):
+def test_result_agrees_with_the_samples_on_disk(world, evaluated):
     result = SuiteResult.read(evaluated / "both.json")
     samples = list(read_jsonl(evaluated / "both.samples.jsonl.gz"))
     assert len(samples) == 2 * 40 * 4
@@ -86,8 +87,12 @@ def test_result_agrees_with_the_samples_on_disk(evaluated):
     kl = list(read_jsonl(evaluated / "both.kl.jsonl.gz"))
     assert result.kl[1].full == pytest.approx(sum(k["full"] for k in kl if k["task"] == "rev") / 20)
     assert result.kl[0].full > 0
+    base, moved = (load_policy(world / p, torch.float32, torch.float32) for p in ("policy", "moved"))
+    pairs = list(zip(base.parameters(), moved.parameters(), strict=True))
+    equal = sum(int((p.bfloat16() == q.bfloat16()).sum()) for p, q in pairs)
+    assert result.weight_change.weights == sum(p.numel() for p, _ in pairs)
+    assert result.weight_change.sparsity == pytest.approx(equal / result.weight_change.weights)
     assert 0 < result.weight_change.sparsity < 1
-    assert result.weight_change.relative_change == pytest.approx(0.05, rel=1e-3)
 
 
 def test_runs_draw_their_own_samples_of_the_same_problems(world, evaluated, tmp_path):

@@ -1,0 +1,41 @@
+import math
+
+import pytest
+import torch
+
+from rlvr.models.attention import SHORT, attend
+
+
+def attention_by_loops(queries, keys, values, mask):
+    """Softmax attention of each query head over the key head of its group, in float64."""
+    batch, heads, length, head_dim = queries.shape
+    per_group = heads // keys.shape[1]
+    out = torch.zeros(queries.shape, dtype=torch.float64)
+    for b in range(batch):
+        for h in range(heads):
+            for s in range(length):
+                k, v = keys[b, h // per_group].double(), values[b, h // per_group].double()
+                scores = (k @ queries[b, h, s].double()) / math.sqrt(head_dim)
+                scores[~mask[b, 0, s]] = -torch.inf
+                out[b, h, s] = scores.softmax(0) @ v
+    return out
+
+
+@pytest.mark.parametrize("dtype, tolerance", [(torch.float32, 1e-5), (torch.bfloat16, 0.03)])
+@pytest.mark.parametrize("slots", [9, SHORT + 2])  # both sides of the choice between the two forms
+@pytest.mark.parametrize("causal", [True, False])
+def test_attention_equals_a_loop(dtype, tolerance, slots, causal):
+    generator = torch.Generator().manual_seed(0)
+    length = slots if causal else 1
+    queries = torch.randn(2, 4, length, 8, generator=generator).to(dtype)
+    keys, values = (torch.randn(2, 2, slots, 8, generator=generator).to(dtype) for _ in range(2))
+    mask = torch.ones(2, 1, length, slots, dtype=torch.bool)
+    if causal:
+        mask = mask.tril()
+    else:
+        mask[0, :, :, 5:] = False
+    result = attend(queries, keys, values, None if causal else mask, None)
+    assert result.dtype == dtype
+    torch.testing.assert_close(
+        result.double(), attention_by_loops(queries, keys, values, mask), atol=tolerance, rtol=0
+    )

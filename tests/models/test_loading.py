@@ -1,0 +1,90 @@
+import json
+
+import pytest
+import torch
+from small_models import save_reference
+
+from rlvr.errors import UserError
+from rlvr.models.decoder import Decoder
+from rlvr.models.loading import load_policy, load_tokenizer, policy_folder, read_config, save_policy
+from rlvr.models.tokenizers import SmallTokenizer
+from rlvr.models.weights import weight_hash
+
+FP32, BF16 = torch.float32, torch.bfloat16
+IDS = torch.tensor([[72, 105, 33], [10, 20, 30]])
+
+
+@pytest.mark.parametrize("family, tied", [("qwen2", True), ("llama", False), ("gpt2", True)])
+@pytest.mark.parametrize("dtype", [FP32, BF16])
+def test_saved_policies_load_here_and_in_transformers(tmp_path, family, tied, dtype):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    source, target = tmp_path / "source", tmp_path / "target"
+    save_reference(source, family, tie_word_embeddings=tied)
+    target.mkdir()
+    model = load_policy(source, dtype, dtype)
+    save_policy(model, load_tokenizer(source), target, read_config(source))
+    again = load_policy(target, dtype, dtype)
+    assert weight_hash(again.named_parameters()) == weight_hash(model.named_parameters())
+    theirs = AutoModelForCausalLM.from_pretrained(target, dtype="auto")
+    assert theirs.dtype == dtype
+
+    assert weight_hash(theirs.named_parameters()) == weight_hash(model.named_parameters())
+    assert AutoTokenizer.from_pretrained(target).encode("Hi") == [72, 105]
+    assert theirs.generation_config.eos_token_id == 257
+    assert (target / "model.safetensors").stat().st_mode == (target / "config.json").stat().st_mode
+
+
+def test_another_architecture_goes_through_transformers(tmp_path):
+    reference = save_reference(tmp_path, "gpt2")
+    model = load_policy(tmp_path, FP32, FP32)
+    assert not isinstance(model, Decoder)
+    assert not model.training
+    assert torch.equal(model(IDS).logits, reference(IDS).logits)
+    mixed = load_policy(tmp_path, FP32, BF16)
+    assert mixed(IDS).logits.dtype == BF16
+    assert {parameter.dtype for parameter in mixed.parameters()} == {FP32}
+    assert dict(mixed.named_parameters()).keys() == dict(reference.named_parameters()).keys()
+
+
+def edit(path, **changes):
+    facts = json.loads(path.read_text())
+    facts.update(changes)
+    path.write_text(json.dumps(facts))
+
+
+def test_tokenizer_without_pad_pads_with_eos(tmp_path):
+    save_reference(tmp_path, "gpt2")
+    edit(tmp_path / "tokenizer_config.json", rlvr_small_tokenizer=False, pad_token=None)
+    tokenizer = load_tokenizer(tmp_path)
+    assert not isinstance(tokenizer, SmallTokenizer)
+    assert tokenizer.pad_token_id == tokenizer.eos_token_id == 257
+
+
+def test_tokenizer_without_eos_is_refused(tmp_path):
+    save_reference(tmp_path, "llama")
+    edit(
+        tmp_path / "tokenizer_config.json",
+        rlvr_small_tokenizer=False,
+        eos_token=None,
+        tokenizer_class="PreTrainedTokenizerFast",
+    )
+    with pytest.raises(UserError, match="end-of-sequence"):
+        load_tokenizer(tmp_path)
+
+
+def test_a_hub_id_without_revision_is_refused():
+    with pytest.raises(UserError, match="pin its revision"):
+        policy_folder("Qwen/Qwen2.5-Math-1.5B")
+
+
+def test_an_unreachable_hub_says_how_to_fetch(monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(UserError, match="hf download no-one/nothing --revision abc"):
+        policy_folder("no-one/nothing", "abc")
+
+
+def test_a_folder_that_is_no_policy_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"no config\.json"):
+        load_policy(tmp_path, FP32, FP32)

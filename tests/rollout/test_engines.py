@@ -1,0 +1,185 @@
+"""Both engines against transformers' `generate` and against full forward passes."""
+
+import dataclasses
+
+import pytest
+import torch
+from small_models import save_reference
+
+from rlvr.data.families import CHARACTERS
+from rlvr.errors import UserError
+from rlvr.models.loading import load_policy, load_tokenizer
+from rlvr.models.tokenizers import character_tokenizer
+from rlvr.rollout.engine import GenerationRequest, SamplingParams
+from rlvr.rollout.native import NativeEngine
+from rlvr.rollout.opening import open_engine
+from rlvr.rollout.transformers_engine import TransformersEngine
+
+FP32, BF16 = torch.float32, torch.bfloat16
+EOS = 1
+PROMPTS = ("12+3=", "9", "s:40231=", "t:321=")
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    reference: torch.nn.Module
+    model: torch.nn.Module
+    tokenizer: object
+    kind: type
+
+    def engine(self, max_batch_rows=64, dtype=FP32):
+        return open_engine(self.model, self.tokenizer, dtype, max_batch_rows)
+
+
+@pytest.fixture(scope="module", params=["qwen2", "gpt2"])
+def setup(request, tmp_path_factory):
+    """The native engine for a Qwen2 model, the other one for GPT-2; one token in 24 is the end."""
+    folder = tmp_path_factory.mktemp(request.param)
+    small = {"vocab_size": 24, "bos_token_id": None, "eos_token_id": EOS, "pad_token_id": 0}
+    reference = save_reference(
+        folder, request.param, character_tokenizer(), tie_word_embeddings=True, **small
+    )
+    kind = NativeEngine if request.param == "qwen2" else TransformersEngine
+    return Setup(reference, load_policy(folder, FP32, FP32), load_tokenizer(folder), kind)
+
+
+def requests(samples, prompts=PROMPTS):
+    return [GenerationRequest(f"p{index}", text, samples) for index, text in enumerate(prompts)]
+
+
+def test_the_right_engine_is_opened(setup):
+    with setup.engine() as engine:
+        assert isinstance(engine, setup.kind)
+
+
+def test_greedy_equals_generate_of_transformers(setup):
+    rollouts = setup.engine().generate(requests(1), SamplingParams(max_tokens=20, temperature=0.0), seed=0)
+    for text, rollout in zip(PROMPTS, rollouts, strict=True):
+        prompt = torch.tensor([setup.tokenizer.encode(text)])
+        expected = setup.reference.generate(
+            prompt,
+            attention_mask=torch.ones_like(prompt),
+            max_new_tokens=20,
+            do_sample=False,
+            eos_token_id=EOS,
+            pad_token_id=0,
+        )[0, prompt.shape[1] :].tolist()
+        assert list(rollout.token_ids) == expected
+        assert rollout.prompt_ids == tuple(prompt[0].tolist())
+
+
+def test_log_probs_equal_a_full_forward_at_temperature_one(setup):
+    """Also when sampled at another temperature, from a nucleus, and with ending forbidden at first."""
+    params = SamplingParams(max_tokens=12, temperature=0.7, top_p=0.9, min_tokens=3)
+    for rollout in setup.engine(max_batch_rows=7).generate(requests(4), params, seed=3):
+        ids = torch.tensor([[*rollout.prompt_ids, *rollout.token_ids]])
+        expected = setup.reference(ids).logits.log_softmax(-1)[0, len(rollout.prompt_ids) - 1 : -1]
+        expected = expected.gather(1, torch.tensor(rollout.token_ids)[:, None])[:, 0]
+        torch.testing.assert_close(torch.tensor(rollout.log_probs), expected, atol=1e-5, rtol=0)
+
+
+def test_responses_end_at_eos_or_at_the_limit(setup):
+    rollouts = setup.engine().generate(requests(24), SamplingParams(max_tokens=10), seed=0)
+    assert {rollout.finish_reason for rollout in rollouts} == {"stop", "length"}
+    for rollout in rollouts:
+        ended = rollout.finish_reason == "stop"
+        assert EOS not in rollout.token_ids[:-1]
+        assert (rollout.token_ids[-1] == EOS) == ended
+        assert ended or len(rollout.token_ids) == 10
+        assert len(rollout.log_probs) == len(rollout.token_ids)
+        assert rollout.text == setup.tokenizer.decode(rollout.token_ids, skip_special_tokens=True)
+
+
+def test_batching_and_company_never_change_a_draw(setup):
+    params = SamplingParams(max_tokens=10, top_p=0.95)
+    together = setup.engine().generate(requests(6), params, seed=5)
+    assert [rollout.sample for rollout in together] == [*range(6)] * 4
+    assert [rollout.prompt_id for rollout in together] == [f"p{i}" for i in range(4) for _ in range(6)]
+    tokens = {(rollout.prompt_id, rollout.sample): rollout.token_ids for rollout in together}
+    assert len(set(tokens.values())) > 20
+    apart = setup.engine(max_batch_rows=5).generate(requests(6)[::-1], params, seed=5)
+    alone = setup.engine().generate(requests(6)[2:3], params, seed=5)
+    for rollout in [*apart, *alone]:
+        assert rollout.token_ids == tokens[rollout.prompt_id, rollout.sample]
+    other = setup.engine().generate(requests(6), params, seed=6)
+    assert [r.token_ids for r in other] != [r.token_ids for r in together]
+
+
+def test_a_prompt_asked_for_again_draws_anew(setup):
+    params = SamplingParams(max_tokens=8)
+    request = requests(1)[0]
+    twice = setup.engine().generate([request, request], params, seed=0)
+    assert twice[0].token_ids != twice[1].token_ids
+    assert setup.engine().generate([request], params, seed=0)[0].token_ids == twice[0].token_ids
+
+
+def test_min_tokens_forbids_ending_before(setup):
+    rollouts = setup.engine().generate(requests(80), SamplingParams(10, min_tokens=5), seed=0)
+    lengths = [len(rollout.token_ids) for rollout in rollouts]
+    assert min(lengths) == 6  # five tokens, then EOS is allowed
+    with_stop = SamplingParams(10, min_tokens=5, stop=tuple(CHARACTERS))
+    assert min(len(r.token_ids) for r in setup.engine().generate(requests(24), with_stop, seed=0)) == 5
+
+
+def test_stop_strings_end_a_response_and_stay_in_it(setup):
+    free = setup.engine().generate(requests(24), SamplingParams(10), seed=0)
+    stop = next(rollout.text[2:4] for rollout in free if len(rollout.text) > 5)
+    stopped = setup.engine(max_batch_rows=17).generate(requests(24), SamplingParams(10, stop=(stop,)), seed=0)
+    hits = 0
+    for before, after in zip(free, stopped, strict=True):
+        assert after.token_ids == before.token_ids[: len(after.token_ids)]
+        if stop in before.text:
+            hits += 1
+            assert after.text == before.text[: before.text.index(stop) + len(stop)]
+            assert after.finish_reason == "stop"
+        else:
+            assert after.text == before.text
+            assert after.finish_reason == before.finish_reason
+    assert hits
+
+
+def test_weights_are_copied_cast_and_checked(setup):
+    engine = setup.engine(dtype=BF16)
+    assert {weight.dtype for _, weight in engine.named_weights()} == {BF16}
+    params = SamplingParams(max_tokens=10)
+    first = engine.generate(requests(2), params, seed=0)
+    changed = {name: weight.detach() * 1.5 for name, weight in setup.model.named_parameters()}
+    engine.load_weights(changed.items())
+    for name, weight in engine.named_weights():
+        assert torch.equal(weight, changed[name].to(BF16))
+    assert engine.generate(requests(2), params, seed=0) != first
+    engine.load_weights(setup.model.named_parameters())
+    assert engine.generate(requests(2), params, seed=0) == first
+    with pytest.raises(UserError, match="missing"):
+        engine.load_weights(list(changed.items())[1:])
+    with pytest.raises(UserError, match="extra is not part"):
+        engine.load_weights([*changed.items(), ("extra", torch.zeros(1))])
+
+
+def test_what_leaves_no_room_is_named(setup):
+    with pytest.raises(UserError, match=r"prompt p1: 60 prompt tokens and max_tokens 5 .* 64 positions"):
+        setup.engine().generate(requests(1, ("12", "1" * 60)), SamplingParams(5), seed=0)
+    with pytest.raises(UserError, match="prompt p0: it has no tokens"):
+        setup.engine().generate(requests(1, ("",)), SamplingParams(5), seed=0)
+    rollouts = setup.engine().generate(requests(1, ("1" * 59,)), SamplingParams(5, min_tokens=5), seed=0)
+    assert len(rollouts[0].token_ids) == 5
+
+
+def test_diverged_weights_are_an_error(setup):
+    engine = setup.engine()
+    broken = {name: torch.full_like(weight, torch.nan) for name, weight in setup.model.named_parameters()}
+    engine.load_weights(broken.items())
+    with pytest.raises(FloatingPointError, match="diverged"):
+        engine.generate(requests(1), SamplingParams(3), seed=0)
+
+
+def test_nothing_asked_is_nothing_drawn(setup):
+    assert setup.engine().generate([], SamplingParams(3), seed=0) == []
+
+
+def test_autocast_of_the_trainer_does_not_reach_the_engine(tmp_path):
+    save_reference(tmp_path, "gpt2")
+    mixed, plain = load_policy(tmp_path, FP32, BF16), load_policy(tmp_path, FP32, FP32)
+    tokenizer, params = load_tokenizer(tmp_path), SamplingParams(6)
+    drawn = [open_engine(m, tokenizer, FP32, 8).generate(requests(2), params, 0) for m in (mixed, plain)]
+    assert drawn[0] == drawn[1]

@@ -1,0 +1,109 @@
+import re
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic_study import CONFIG, TASKS, write_base, write_run, write_study
+
+from rlvr.analysis.study import analyse_precision_study
+from rlvr.figures.captions import CAPTIONS
+from rlvr.figures.curves import read_curves, smooth, training_curves
+from rlvr.figures.draw import FIGURES, draw_precision_figures
+from rlvr.figures.style import LINES, MARKERS, arm_looks, style
+from rlvr.figures.tasks import delta_by_task, variance_ratio
+from rlvr.files import read_json
+
+
+def draw(study, folder, labels=None):
+    labels = study.labels if labels is None else labels
+    draw_precision_figures(study.analysis, CONFIG, study.metrics_files[: len(labels)], labels, folder)
+
+
+def test_every_figure_in_both_formats_and_the_same_bytes_again(analysed_study, tmp_path):
+    for folder in ("one", "two"):
+        draw(analysed_study, tmp_path / folder)
+    names = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert names == sorted(f"{name}.{suffix}" for name in FIGURES for suffix in ("svg", "pdf"))
+    for name in names:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    assert set(CAPTIONS) == set(FIGURES)
+
+
+def test_no_text_is_smaller_than_eight_points(analysed_study):
+    runs, arms = pd.read_csv(analysed_study.analysis.runs), pd.read_csv(analysed_study.analysis.arms)
+    with style():
+        figure = delta_by_task(runs, arms, ["fp32", "bf16", "bf16_mixed"])
+        figure.draw_without_rendering()
+        texts = [
+            text for text in figure.findobj(lambda part: hasattr(part, "get_fontsize")) if text.get_text()
+        ]
+    assert texts and min(text.get_fontsize() for text in texts) >= 8
+
+
+def test_delta_by_task_shows_each_seed_mean_and_interval(analysed_study):
+    runs, arms = pd.read_csv(analysed_study.analysis.runs), pd.read_csv(analysed_study.analysis.arms)
+    axes = delta_by_task(runs, arms, ["fp32", "bf16", "bf16_mixed"]).axes[0]
+    drawn = np.concatenate([points.get_offsets()[:, 1] for points in axes.collections])
+    assert sorted(drawn) == pytest.approx(sorted(runs["delta_points"]))
+    wide = arms[arms["interval"] == "seeds_and_base"]
+    means = [line.get_ydata()[0] for line in axes.lines if len(line.get_ydata()) == 1]
+    assert sorted(means) == pytest.approx(sorted(wide["mean"]))
+    bars = [tuple(line.get_ydata()) for line in axes.lines if len(line.get_ydata()) == 2]
+    assert all(
+        any(bar == pytest.approx(pair) for bar in bars)
+        for pair in zip(wide["low"], wide["high"], strict=True)
+    )
+
+
+def test_variance_ratio_keeps_the_looks_of_the_arms(analysed_study):
+    claims = read_json(analysed_study.analysis.hypotheses)
+    order = ["fp32", "bf16", "bf16_mixed"]
+    axes = variance_ratio(claims, order, 2.0).axes[0]
+    marks = {line.get_marker() for line in axes.lines} & set(MARKERS)
+    assert marks == {arm_looks(order)[arm]["marker"] for arm in order[1:]}
+    assert [label.get_text() for label in axes.get_yticklabels()] == [*TASKS[1:], "pooled"]
+    assert axes.get_xscale() == "log"
+
+
+def test_arms_differ_without_colour():
+    looks = arm_looks([f"arm{i}" for i in range(8)]).values()
+    assert len({look["marker"] for look in looks}) == len({str(look["linestyle"]) for look in looks}) == 8
+    assert len(LINES) == len(MARKERS)
+
+
+def test_curves_pass_over_steps_without_a_value_and_later_repeats(analysed_study):
+    files, labels = analysed_study.metrics_files[:2], [("fp32", 1, 1), ("fp32", 1, 2)]
+    curves = read_curves(files, labels)
+    assert len(curves) == 120 and curves["seed"].unique().tolist() == [1]
+    assert np.isnan(curves.loc[curves["step"] == 60, "entropy"]).all()
+    assert smooth(curves["entropy"]).notna().all()
+    panels = training_curves(curves, ["fp32"]).axes
+    assert all(np.isfinite(axes.lines[0].get_ydata()).all() for axes in panels)
+
+
+def test_labels_must_match_the_files(analysed_study, tmp_path):
+    with pytest.raises(ValueError, match="zip"):
+        draw_precision_figures(
+            analysed_study.analysis, CONFIG, analysed_study.metrics_files, [("fp32", 1, 1)], tmp_path
+        )
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_few_seeds_one_arm_and_no_trained_run(tmp_path, seeds):
+    study = write_study(tmp_path, arms=("fp32",), seeds=seeds)
+    analyse_precision_study(CONFIG, "add", study.base_files, study.run_files, study.analysis)
+    draw(study, tmp_path / "figures", labels=[])
+    assert len(list((tmp_path / "figures").iterdir())) == 12
+
+
+def test_policies_that_solve_nothing_and_never_move(tmp_path):
+    zeros = (0.0,) * len(TASKS)
+    base = write_base(tmp_path, accuracies=zeros)
+    runs = [
+        write_run(tmp_path, (arm, s, 1), zeros, zeros, base=zeros) for arm in ("fp32", "bf16") for s in (1, 2)
+    ]
+    study = replace(write_study(tmp_path / "other", seeds=1), folder=tmp_path)
+    analyse_precision_study(CONFIG, "add", [base], runs, study.analysis)
+    draw(study, tmp_path / "figures")
+    assert re.search(r"<svg", (tmp_path / "figures" / "kl_by_task.svg").read_text())

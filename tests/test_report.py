@@ -1,0 +1,132 @@
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import yaml
+from synthetic_study import CONFIG, TASKS, write_base, write_run
+
+from rlvr.analysis.files import AnalysisFiles
+from rlvr.analysis.study import analyse_precision_study
+from rlvr.figures.draw import FIGURES, draw_precision_figures
+from rlvr.report import ReportInputs, build_report, inline_svg
+from rlvr.report_words import factor_sentences, factors_table
+
+CONFIGURATION = yaml.safe_load((Path(__file__).parents[1] / "config.yaml").read_text())
+VOID = {"meta", "br", "hr", "img", "link", "input"}
+
+
+class Page(HTMLParser):
+    """Checks that tags nest, and collects attributes and text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.ids, self.links, self.text = [], [], [], []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.ids += [attrs["id"]] if "id" in attrs else []
+        self.links += [value for name, value in attrs.items() if name in ("href", "src", "xlink:href")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+@pytest.fixture(scope="module")
+def report(analysed_study, tmp_path_factory):
+    study, folder = analysed_study, tmp_path_factory.mktemp("report")
+    draw_precision_figures(study.analysis, CONFIG, study.metrics_files, study.labels, folder)
+    inputs = ReportInputs(study.analysis, folder, study.manifest, study.provenance_files, study.labels)
+    build_report(inputs, CONFIGURATION, folder / "report.html")
+    return inputs, (folder / "report.html").read_text()
+
+
+def test_page_is_well_formed_and_needs_no_network(report):
+    page = Page(report[1])
+    assert page.open == []
+    assert len(page.ids) == len(set(page.ids))
+    assert all(link.startswith("#") for link in page.links)
+    assert {link[1:] for link in page.links} <= set(page.ids)
+    assert not re.search(r"https?://|<script|<link|@import|url\((?!#)", report[1])
+
+
+def test_verdicts_come_first_with_their_numbers(report):
+    text = re.sub(r"\s+", " ", " ".join(Page(report[1]).text))
+    order = [
+        text.index(word) for word in ("bf16 against fp32", "Does each arm gain", "Figure 1.", "Data sets")
+    ]
+    assert order == sorted(order)
+    assert "differs from that of fp32 by −8.9 points" in text
+    for identity in ("H1.", "H2.", "H3."):
+        assert text.count(identity) == 2  # one for each treatment arm
+
+
+def test_scale_factors_data_and_provenance_are_told(report):
+    text = re.sub(r"\s+", " ", " ".join(Page(report[1]).text))
+    assert "186,944 weights" in text and "120 steps" in text
+    assert "Nothing here carries over to larger models by itself" in text
+    assert "bf16 differs from fp32 in master weights" in text and "determinism and dropout at once" in text
+    assert "bf16: dropout changes nothing here" in text
+    assert "ab" * 32 in text and "1,850" in text
+    assert "bf1651".ljust(64, "0") in text  # weight hash of bf16 seed 5
+    assert "learning_rate: 5.0e-05" in text
+
+
+def test_every_figure_is_inline(report):
+    assert report[1].count("<svg") == len(FIGURES)
+
+
+def test_same_inputs_same_page(report, tmp_path):
+    build_report(report[0], CONFIGURATION, tmp_path / "again.html")
+    assert (tmp_path / "again.html").read_text() == report[1]
+
+
+def test_near_zero_scores_are_said_in_words(report, tmp_path):
+    zeros = (0.0,) * len(TASKS)
+    base = write_base(tmp_path, accuracies=zeros)
+    runs = [
+        write_run(tmp_path, (arm, s, 1), zeros, zeros, base=zeros) for arm in ("fp32", "bf16") for s in (1, 2)
+    ]
+    files = AnalysisFiles.in_folder(tmp_path)
+    analyse_precision_study(CONFIG, "add", [base], runs, files)
+    inputs = ReportInputs(files, report[0].figures, report[0].manifest, (), ())
+    build_report(inputs, CONFIGURATION, tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    assert "Accuracy on add is near zero everywhere (base 0.0 %, best run 0.0 %)" in text
+    assert "No run was trained here" in text
+
+
+def test_names_are_escaped(report, tmp_path):
+    build_report(report[0], CONFIGURATION | {"name": "<b>&"}, tmp_path / "report.html")
+    assert "<h1>&lt;b&gt;&amp;:" in (tmp_path / "report.html").read_text()
+
+
+def test_factors():
+    mixed = factor_sentences(["fp32", "bf16_mixed"], "fp32", 0.1)
+    assert mixed == [
+        "bf16_mixed differs from fp32 in compute, rollout weights and determinism at once; this "
+        "comparison alone cannot say which of them acts."
+    ]
+    assert "trained elsewhere" in factor_sentences(["fp32", "downloaded"], "fp32", 0.1)[0]
+    table = factors_table(["fp32", "bf16"], 0.1)
+    assert ("dropout", "none", "standard 0.1") in table.rows
+
+
+def test_inline_svg_has_identifiers_of_its_own():
+    parts = '<path id="a"/><use xlink:href="#a"/><g clip-path="url(#a)"/>'
+    svg = f'<?xml version="1.0"?><svg xmlns="http://x">{parts}</svg>'
+    inline = inline_svg(svg, "sparsity")
+    assert inline.startswith('<svg role="img"') and "http" not in inline
+    assert 'id="sparsity-a"' in inline and '"#sparsity-a"' in inline and "url(#sparsity-a)" in inline

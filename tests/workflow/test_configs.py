@@ -1,0 +1,140 @@
+"""Dry runs of the configs in the repository, and answers to wrong ones."""
+
+import re
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rlvr.config.load import ConfigError, check_data_files, load_config
+from rlvr.config.schema import SCHEMA_PATH
+
+ROOT = SCHEMA_PATH.parents[1]
+
+
+def needs_data(name: str) -> Path:
+    path = ROOT / name
+    try:
+        check_data_files(load_config(path))
+    except ConfigError as error:
+        pytest.skip(f"the benchmark data is not here: {str(error).splitlines()[0]}")
+    return path
+
+
+@pytest.fixture
+def benchmarks(project):
+    """The data where the configs look for it, seen from the copy of the project."""
+    link = project.folder.parent / "shared"
+    if not link.exists() and (ROOT.parent / "shared" / "benchmarks").is_dir():
+        link.symlink_to(ROOT.parent / "shared")
+
+
+def test_the_default_study(project):
+    planned = project.planned()
+    assert planned["train_policy"] == planned["evaluate_policy"] == 15
+    assert planned["prepare_evaluation_task"] == 6
+    for rule in ("train_base_policy", "evaluate_base", "merge_manifests", "build_report", "all"):
+        assert planned[rule] == 1
+    jobs = planned - Counter(["all"])
+    assert project.planned("precision") - Counter(["precision"]) == jobs
+
+
+def test_real_data(project, benchmarks, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    needs_data("config/real-data.yaml")
+    planned = project.planned("--configfile", "config/real-data.yaml")
+    assert planned["prepare_evaluation_task"] == 7
+    assert planned["train_policy"] == 4
+
+
+def test_the_source_study(project, benchmarks, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    needs_data("config/qwen2.5-math-7b.yaml")
+    dry_run = project.snakemake("-n", "--configfile", "config/qwen2.5-math-7b.yaml").stdout
+    jobs = re.findall(r"^rule (\w+):.*?resources: [^\n]*\bgpu=(\d+)", dry_run, re.MULTILINE | re.DOTALL)
+    assert jobs.count(("train_policy", "8")) == 10
+    assert jobs.count(("evaluate_policy", "1")) == 40
+    assert jobs.count(("evaluate_base", "1")) == 4
+
+
+def test_another_config_replaces_the_default_and_single_values_change_either(project):
+    planned = project.planned("--configfile", "config/tiny.yaml", "--config", "precision={seeds: 3}")
+    assert planned["train_policy"] == 6
+    assert planned["prepare_evaluation_task"] == 6
+    assert planned["evaluate_policy"] == 12
+
+
+def test_no_result_is_evaluated_twice_with_external_policies(project, tmp_path):
+    policies = [{"name": "theirs", "path": str(tmp_path), "arm": "elsewhere", "seed": 1}]
+    config = tmp_path / "external.yaml"
+    config.write_text(yaml.safe_dump({"precision": {"external_policies": policies}}))
+    planned = project.planned("--configfile", str(config))
+    assert planned["fetch_external_policy"] == planned["evaluate_external"] == 1
+    assert planned["evaluate_policy"] == 15
+
+
+WRONG = [
+    ("precision={mode: [fp32]}", "precision.mode: unknown key (did you mean modes?)"),
+    ("precision={modes: [fp33]}", "precision.modes.0: fp33 is unknown (did you mean fp32?); allowed: fp32, bf16"),
+    ("precision={training: {optimizer: {learning_rate: -1}}}", "learning_rate: -1.0 is not allowed"),
+    ("precision={seeds: many}", "precision.seeds: many is of the wrong type; allowed: a whole number, at least 1"),
+    ("data={evaluation: {add: {verifier: oracle}}}", "data.evaluation.add.verifier: oracle is unknown"),
+    ("precision={evaluation: {on_task: zz}}", "precision.evaluation.on_task: zz is in no suite"),
+    ("base={kind: pretrained, path: a/b}", "base.seed: unknown key"),
+]
+
+
+@pytest.mark.parametrize(("override", "said"), WRONG)
+def test_a_wrong_config_is_answered_in_plain_words(project, override, said):
+    answer = project.snakemake("-n", "--config", override)
+    assert answer.returncode != 0
+    assert said in answer.stdout
+    assert "Traceback" not in answer.stdout
+    assert "allowed: " in answer.stdout
+
+
+def jsonl_study(folder: Path, rows: str) -> str:
+    """A config that trains on a file of `rows`; returns its path."""
+    (folder / "train.jsonl").write_text(rows)
+    config = yaml.safe_load((Path(__file__).parent / "tiny.yaml").read_text())
+    source = {"kind": "jsonl", "path": "train.jsonl"}
+    config |= {"name": "jsonl", "data_root": str(folder), "data": {"train": {"sources": [source]}}}
+    path = folder / "study.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return str(path)
+
+
+def test_a_missing_file_is_named_with_the_key_and_the_root(project, tmp_path):
+    config = jsonl_study(tmp_path, "")
+    (tmp_path / "train.jsonl").unlink()
+    answer = project.snakemake("-n", "--configfile", config)
+    assert answer.returncode != 0
+    assert f"data.train.sources.0.path: the file {tmp_path}/train.jsonl does not exist" in answer.stdout
+    assert f"data_root is {tmp_path}" in answer.stdout
+    assert "Traceback" not in answer.stdout
+
+
+GOOD = '{"id": "a", "question": "1+1=", "answer": "2"}\n'
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (GOOD + '{"id": "b", "question": \n', "train.jsonl:2: "),
+        (GOOD + '{"id": "b", "question": "2+2="}\n', "train.jsonl:2: "),
+        ("", "empty"),
+    ],
+    ids=["malformed", "no answer", "no rows"],
+)
+def test_bad_training_data_fails_its_job_with_file_and_line(project, tmp_path, rows, said):
+    config = jsonl_study(tmp_path, rows)
+    shutil.rmtree(project.folder / "results" / "jsonl", ignore_errors=True)
+    job = project.snakemake("results/jsonl/data/train.jsonl", "--cores", "1", "--configfile", config)
+    assert job.returncode != 0
+    log = (project.folder / "results/jsonl/logs/prepare_training_data.log").read_text()
+    assert said in log.splitlines()[-1]
+    assert "Traceback" not in log
+    assert log.strip() in job.stdout
+    assert not (project.folder / "results/jsonl/data/train.jsonl").exists()

@@ -1,0 +1,190 @@
+"""The whole study in miniature: it runs, it is not run again, and a change reruns what it affects."""
+
+import gzip
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+
+pytestmark = pytest.mark.slow
+
+TINY = ("--configfile", "config/tiny.yaml")
+AFTER_EVALUATION = Counter(["analyse_precision_study", "draw_precision_figures", "build_report", "all"])
+EVALUATIONS = Counter(evaluate_base=2, evaluate_policy=8)
+
+
+@pytest.fixture(scope="module")
+def study(project):
+    """The finished tiny study."""
+    run = project.snakemake("--cores", "2", *TINY)
+    assert run.returncode == 0, run.stdout
+    return project
+
+
+def results(project) -> Path:
+    return project.folder / "results" / "tiny"
+
+
+def test_every_file_of_the_design_is_there(study):
+    files = [
+        "data/train.jsonl",
+        "data/eval/rot.jsonl",
+        "data/manifest.json",
+        "base/policy/model.safetensors",
+        "base/metrics.csv",
+        "precision/train/bf16/seed2/rep1/policy/config.json",
+        "precision/train/bf16/seed2/rep1/snapshots/step1/model.safetensors",
+        "precision/train/bf16/seed2/rep1/metrics.csv",
+        "precision/train/bf16/seed2/rep1/rollouts.jsonl.gz",
+        "precision/train/bf16/seed2/rep1/provenance.json",
+        "precision/eval/base/strings.json",
+        "precision/eval/fp32/seed1/rep1/sums.json",
+        "precision/eval/fp32/seed1/rep1/sums.samples.jsonl.gz",
+        "precision/eval/fp32/seed1/rep1/sums.kl.jsonl.gz",
+        "precision/analysis/runs.csv",
+        "precision/analysis/hypotheses.json",
+        "precision/figures/delta_by_task.pdf",
+        "report.html",
+        "logs/train_policy/fp32/seed1/rep1.log",
+        "benchmarks/train_policy/fp32/seed1/rep1.tsv",
+    ]
+    missing = [file for file in files if not (results(study) / file).stat().st_size]
+    assert not missing
+    assert not list((results(study) / "checkpoints").rglob("*.pt"))
+
+
+def test_samples_have_the_numbers_of_the_config(study):
+    with gzip.open(results(study) / "precision/eval/fp32/seed1/rep1/sums.samples.jsonl.gz", "rt") as lines:
+        samples = Counter(json.loads(line)["task"] for line in lines)
+    assert samples == {"add": 32, "sub": 32}
+    with gzip.open(results(study) / "precision/eval/base/sums.samples.jsonl.gz", "rt") as lines:
+        assert sum(1 for _ in lines) == 128
+
+
+def test_a_second_run_has_nothing_to_do(study):
+    second = study.snakemake("--cores", "2", *TINY)
+    assert second.returncode == 0
+    assert "Nothing to be done" in second.stdout
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("precision={seeds: 3}", Counter(train_policy=2, evaluate_policy=4) + AFTER_EVALUATION),
+        ("precision={repeats: 2}", Counter(train_policy=4, evaluate_policy=8) + AFTER_EVALUATION),
+        # fp32 has no dropout.
+        ("precision={dropout_rate: 0.2}", Counter(train_policy=2, evaluate_policy=4) + AFTER_EVALUATION),
+        ("precision={training: {steps: 4}}", Counter(train_policy=4, evaluate_policy=8) + AFTER_EVALUATION),
+        ("precision={evaluation: {kl: {samples: 2}}}", Counter(evaluate_policy=8) + AFTER_EVALUATION),
+        ("precision={evaluation: {base_samples_factor: 3}}", Counter(evaluate_base=2) + AFTER_EVALUATION),
+        # Only the suite of the task.
+        (
+            "precision={evaluation: {tasks: {rev: {rows: 8}}}}",
+            Counter(evaluate_base=1, evaluate_policy=4) + AFTER_EVALUATION,
+        ),
+        ("precision={analysis: {alpha: 0.1}}", AFTER_EVALUATION),
+        ("resources={train_policy: {runtime: 5, mem_mb: 9}}", Counter()),
+    ],
+)
+def test_a_changed_number_reruns_what_it_affects(study, override, expected):
+    assert study.planned(*TINY, "--config", override) == expected
+
+
+def test_a_deleted_evaluation_is_repeated_with_what_follows(study):
+    deleted = results(study) / "precision/eval/bf16/seed1/rep1/strings.json"
+    kept = deleted.read_bytes()
+    deleted.unlink()
+    try:
+        assert study.planned(*TINY) == Counter(["evaluate_policy"]) + AFTER_EVALUATION
+    finally:
+        remade = study.snakemake(str(deleted.relative_to(study.folder)), "--cores", "1", *TINY)
+    assert remade.returncode == 0
+    assert json.loads(deleted.read_bytes())["tasks"] == json.loads(kept)["tasks"]
+
+
+TRAINING = Counter(train_policy=4)
+CODE = [
+    # an edited module, and the jobs that depend on it
+    ("lib/rlvr/report.py", Counter(["build_report", "all"])),
+    ("lib/rlvr/report_template.html", Counter(["build_report", "all"])),
+    ("lib/rlvr/figures/draw.py", Counter(["draw_precision_figures", "build_report", "all"])),
+    ("lib/rlvr/statistics/variance.py", AFTER_EVALUATION),
+    ("lib/rlvr/evaluation/kl.py", EVALUATIONS + AFTER_EVALUATION),
+    ("lib/rlvr/optim.py", TRAINING + Counter(evaluate_policy=8) + AFTER_EVALUATION),
+    ("lib/rlvr/config/load.py", Counter()),
+    ("lib/rlvr/joblog.py", None),
+]
+
+
+@pytest.mark.parametrize(("file", "expected"), CODE, ids=[file for file, _ in CODE])
+def test_edited_code_reruns_what_depends_on_it(study, file, expected):
+    path = study.folder / file
+    text = path.read_text()
+    path.write_text(text + ("\nEDITED = True\n" if path.suffix == ".py" else "<!-- edited -->\n"))
+    try:
+        planned = study.planned(*TINY)
+    finally:
+        path.write_text(text)
+    if expected is None:  # every job logs
+        assert set(planned) >= {"prepare_training_data", "train_base_policy", "train_policy", "build_report"}
+    else:
+        assert planned == expected
+
+
+def test_a_comment_reruns_nothing(study):
+    path = study.folder / "lib/rlvr/optim.py"
+    text = path.read_text()
+    path.write_text("# a remark\n" + text)
+    try:
+        assert study.planned(*TINY) == Counter()
+    finally:
+        path.write_text(text)
+
+
+def test_snakemake_can_report(study):
+    run = study.snakemake("--report", "snakemake-report.html", *TINY)
+    assert run.returncode == 0, run.stdout
+    page = (study.folder / "snakemake-report.html").read_text()
+    assert "delta_by_task" in page
+
+
+RUN = "results/killed/precision/train/fp32/seed1/{rep}/provenance.json"
+LONGER = (*TINY, "--config", "name=killed", "precision={repeats: 2, training: {steps: 60}}")
+
+
+def kill_training_once(project, snakemake: subprocess.Popen) -> None:
+    """Kill the training job, not Snakemake, once it has written a checkpoint."""
+    checkpoints = project.folder / "results/killed/checkpoints/train_policy/fp32/seed1/rep1"
+    deadline = time.monotonic() + 60
+    while not list(checkpoints.glob("step*/facts.json")):
+        assert time.monotonic() < deadline
+        assert snakemake.poll() is None
+        time.sleep(0.002)
+    for child in psutil.Process(snakemake.pid).children(recursive=True):
+        if re.search(r"train_policy\.py", " ".join(child.cmdline())):
+            os.kill(child.pid, signal.SIGKILL)
+
+
+def test_a_killed_training_resumes_and_ends_with_the_same_weights(study):
+    shutil.copytree(results(study) / "base", study.folder / "results/killed/base", dirs_exist_ok=True)
+    killed, whole = RUN.format(rep="rep1"), RUN.format(rep="rep2")
+    command = study.command(killed, "--cores", "1", "--retries", "1", *LONGER)
+    with (study.folder / "killed.txt").open("w") as output:
+        snakemake = subprocess.Popen(
+            command, cwd=study.folder, env=study.environment(), stdout=output, stderr=output
+        )
+        kill_training_once(study, snakemake)
+        assert snakemake.wait(timeout=120) == 0, (study.folder / "killed.txt").read_text()
+    log = (study.folder / "results/killed/logs/train_policy/fp32/seed1/rep1.log").read_text()
+    assert "resuming from" in log
+    assert study.snakemake(whole, "--cores", "1", *LONGER).returncode == 0
+    hashes = [json.loads((study.folder / path).read_text())["weight_hash"] for path in (killed, whole)]
+    assert hashes[0] == hashes[1]
