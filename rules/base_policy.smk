@@ -4,7 +4,8 @@
 rule train_base_policy:
     """Train the base policy by SFT, or link a pretrained one, so that all runs start from equal weights."""
     input:
-        base_sources,
+        sources=base_sources,
+        evaluation=base_excludes,
     output:
         policy=directory("<results>/base/policy"),
         metrics="<results>/base/metrics.csv",
@@ -31,7 +32,8 @@ rule train_base_policy:
 use rule train_base_policy as fetch_external_policy with:
     """Link a policy trained elsewhere, from a folder or the hub, so that it can be evaluated like the others."""
     input:
-        lambda wildcards: local_folder(EXTERNAL_POLICIES[wildcards.policy]["path"]),
+        sources=lambda wildcards: local_folder(EXTERNAL_POLICIES[wildcards.policy]["path"]),
+        evaluation=[],
     output:
         policy=directory("<results>/precision/external/{policy}/policy"),
         metrics="<results>/precision/external/{policy}/metrics.csv",

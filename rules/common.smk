@@ -81,6 +81,12 @@ def base_sources(wildcards):
     return source_files([base["examples"]])
 
 
+def base_excludes(wildcards):
+    """The evaluation problems, which examples from a file must not hold; the families never draw them."""
+    from_file = config["base"].get("examples", {}).get("kind") == "jsonl"
+    return task_files(config["data"]["evaluation"]) if from_file else []
+
+
 def local_folder(path):
     """A policy's folder as an input; a hub id is none."""
     return [path] if Path(path).is_dir() else []

@@ -41,7 +41,11 @@ SIMPLE = [
     ("precision.seeds", "many", "many is of the wrong type; allowed: a whole number, at least 1"),
     ("precision.seeds", True, "true is of the wrong type; allowed: a whole number"),
     ("precision.training", 3, "3 is of the wrong type; allowed: a section of keys"),
-    ("precision.training.optimizer.learning_rate", -1, "-1.0 is not allowed; allowed: a number, greater than 0"),
+    (
+        "precision.training.optimizer.learning_rate",
+        -1,
+        "-1.0 is not allowed; allowed: a number, greater than 0",
+    ),
     ("precision.training.optimizer.betas", [0.9], "allowed: a list, 2 or more entries, 2 or fewer entries"),
     ("precision.training.snapshot_steps", [999], "999 is after the last step; allowed: 1 to 120"),
     ("precision.training.sampling.min_tokens", 9, "above max_tokens; allowed: at most 6"),
@@ -93,7 +97,9 @@ def test_a_holdout_and_its_task_need_each_other():
 
 
 def test_labels_of_the_base_sum_to_one():
-    assert "base.examples: right, wrong_rule and slip sum to 1.1" in problems(nested("base.examples.right", 0.55))
+    assert "base.examples: right, wrong_rule and slip sum to 1.1" in problems(
+        nested("base.examples.right", 0.55)
+    )
 
 
 def test_a_hub_id_needs_a_revision_and_a_folder_does_not(tmp_path):
@@ -106,15 +112,21 @@ def test_a_hub_id_needs_a_revision_and_a_folder_does_not(tmp_path):
 def test_external_policies_have_their_own_names_and_seeds(tmp_path):
     policy = {"name": "a", "path": str(tmp_path), "arm": "fp32", "seed": 6}
     assert validate_config(nested("precision.external_policies", [policy]))
-    message = problems(nested("precision.external_policies", [policy, policy, policy | {"seed": 5, "name": "b"}]))
+    message = problems(
+        nested("precision.external_policies", [policy, policy, policy | {"seed": 5, "name": "b"}])
+    )
     assert "external_policies.1.name: a is taken" in message
     assert "external_policies.1.seed: fp32 has a seed 6 already" in message
     assert "external_policies.2.seed: fp32 has a seed 5 already" in message
-    assert "arm: base is the policy" in problems(nested("precision.external_policies", [policy | {"arm": "base"}]))
+    assert "arm: base is the policy" in problems(
+        nested("precision.external_policies", [policy | {"arm": "base"}])
+    )
 
 
 def test_defaults_fill_every_depth_and_a_given_list_replaces_the_default():
-    config = validate_config({"precision": {"evaluation": {"tasks": {"add": {"rows": 3}}, "suites": {"s": ["add"]}}}})
+    config = validate_config(
+        {"precision": {"evaluation": {"tasks": {"add": {"rows": 3}}, "suites": {"s": ["add"]}}}}
+    )
     assert config["precision"]["evaluation"]["tasks"] == {
         "add": {"rows": 3, "samples": 16, "max_tokens": 6, "stop": [], "pass_at": [1, 4, 16]}
     }
@@ -160,7 +172,10 @@ def test_missing_data_files_are_one_error_with_every_file(tmp_path):
     config = validate_config(
         {
             "data_root": str(tmp_path),
-            "data": {"train": {"sources": [jsonl]}, "evaluation": {"add": {"source": jsonl | {"path": "b.jsonl"}}}},
+            "data": {
+                "train": {"sources": [jsonl]},
+                "evaluation": {"add": {"source": jsonl | {"path": "b.jsonl"}}},
+            },
             "precision": {"evaluation": {"suites": {"s": ["add"]}, "tasks": {"add": {}}}},
         }
     )

@@ -6,6 +6,7 @@ import pytest
 from rlvr.config.policy import FamilyExamples, JsonlExamples
 from rlvr.data.families import is_held_out
 from rlvr.errors import UserError
+from rlvr.files import write_jsonl
 from rlvr.models.tokenizers import byte_tokenizer, character_tokenizer
 from rlvr.training.examples import open_examples
 
@@ -66,8 +67,26 @@ def test_rows_left_out_are_counted(tmp_path, caplog):
     write_rows(tmp_path / "sft.jsonl")
     with caplog.at_level(logging.INFO):
         file_examples(tmp_path)
-    assert "7 rows; left out: 1 near copies" in caplog.text
+    assert "7 rows; left out: 1 near copies and 0 copies" in caplog.text
     assert "1 longer than 20 tokens; 5 used" in caplog.text
+
+
+def test_evaluation_questions_are_left_out(tmp_path, caplog):
+    write_rows(tmp_path / "sft.jsonl")
+    problem = {
+        "id": "e",
+        "task": "val",
+        "prompt": "Q3.",
+        "answer": "other",
+        "verifier": "math",
+        "metadata": {},
+    }
+    write_jsonl(tmp_path / "val.jsonl", [problem])
+    config = JsonlExamples("jsonl", "sft.jsonl", "question_only", 20, overlap_field="copies")
+    with caplog.at_level(logging.INFO):
+        stream = open_examples(config, BYTES, tmp_path, 0, 64, [tmp_path / "val.jsonl"])
+    assert "1 near copies and 1 copies of evaluation problems" in caplog.text
+    assert {BYTES.decode(prompt) for prompt in stream.batch(0, 4)[0]} == {"q0", "q4", "q5", "q6"}
 
 
 def test_a_file_without_a_row_that_fits_is_refused(tmp_path):

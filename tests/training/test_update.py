@@ -10,7 +10,10 @@ from tiny_run import make_job
 
 from rlvr.config.precision import OverlongConfig
 from rlvr.data.families import family_problems
-from rlvr.training.groups import overlong_penalty, step_problems
+from rlvr.errors import UserError
+from rlvr.models.tokenizers import small_tokenizer
+from rlvr.training.groups import overlong_penalty
+from rlvr.training.prompts import fitting_problems, step_problems
 from rlvr.training.update import clip_gradients, learning_rate, minibatches
 
 
@@ -67,3 +70,12 @@ def test_prompts_of_a_step_walk_through_epochs_and_depend_on_nothing_else():
     assert [p.id for p in step_problems(problems, 7, 3, 4, round=0)] == drawn[12:16]
     assert step_problems(problems, 7, 3, 3, round=1) == step_problems(problems, 7, 3, 3, round=1)
     assert step_problems(problems, 7, 3, 8, round=1) != step_problems(problems, 7, 3, 8, round=2)
+
+
+def test_prompts_that_leave_no_room_are_left_out():
+    problems = family_problems("add", "train")
+    kept = fitting_problems(problems, "plain", small_tokenizer("characters"), room=5)
+    assert kept == [p for p in problems if len(p.prompt) <= 5]
+    assert 0 < len(kept) < len(problems)
+    with pytest.raises(UserError, match=r"none of the .* training prompts has at most 3 tokens"):
+        fitting_problems(problems, "plain", small_tokenizer("characters"), room=3)

@@ -77,9 +77,15 @@ def test_no_result_is_evaluated_twice_with_external_policies(project, tmp_path):
 
 WRONG = [
     ("precision={mode: [fp32]}", "precision.mode: unknown key (did you mean modes?)"),
-    ("precision={modes: [fp33]}", "precision.modes.0: fp33 is unknown (did you mean fp32?); allowed: fp32, bf16"),
+    (
+        "precision={modes: [fp33]}",
+        "precision.modes.0: fp33 is unknown (did you mean fp32?); allowed: fp32, bf16",
+    ),
     ("precision={training: {optimizer: {learning_rate: -1}}}", "learning_rate: -1.0 is not allowed"),
-    ("precision={seeds: many}", "precision.seeds: many is of the wrong type; allowed: a whole number, at least 1"),
+    (
+        "precision={seeds: many}",
+        "precision.seeds: many is of the wrong type; allowed: a whole number, at least 1",
+    ),
     ("data={evaluation: {add: {verifier: oracle}}}", "data.evaluation.add.verifier: oracle is unknown"),
     ("precision={evaluation: {on_task: zz}}", "precision.evaluation.on_task: zz is in no suite"),
     ("base={kind: pretrained, path: a/b}", "base.seed: unknown key"),

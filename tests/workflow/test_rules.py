@@ -9,7 +9,9 @@ from rlvr.config.schema import SCHEMA_PATH
 
 ROOT = SCHEMA_PATH.parents[1]
 FILES = [ROOT / "Snakefile", *sorted((ROOT / "rules").glob("*.smk"))]
-HEADER = re.compile(r"^(?:rule (?P<rule>\w+)|use rule (?P<parent>\w+) as (?P<variant>\w+) with):$", re.MULTILINE)
+HEADER = re.compile(
+    r"^(?:rule (?P<rule>\w+)|use rule (?P<parent>\w+) as (?P<variant>\w+) with):$", re.MULTILINE
+)
 TARGETS = {"all", "precision"}
 
 
@@ -63,7 +65,9 @@ def test_every_job_depends_on_the_code_of_its_own_adaptor(name):
 @pytest.mark.parametrize("name", JOBS)
 def test_log_and_benchmark_bear_the_rule_and_all_wildcards(name):
     text, _ = RULES[name]
-    wildcards = set(re.findall(r"\{(\w+)\}", re.search(r"    output:\n((?: {8}.*\n)+)", text)[1])) - {"figure"}
+    wildcards = set(re.findall(r"\{(\w+)\}", re.search(r"    output:\n((?: {8}.*\n)+)", text)[1])) - {
+        "figure"
+    }
     for directive in ("log", "benchmark"):
         path = re.search(rf'    {directive}:\n +"<{directive}s?(?:marks)?>/(.+)"', text)[1]
         assert re.match(rf"{name}\b", path)

@@ -190,7 +190,10 @@ def _explain_type(error: ValidationError) -> Explanation:
 
 def _explain_names(error: ValidationError) -> Explanation:
     names = registered_names(error.validator_value)
-    yield [], f"{show(error.instance)} is unknown{_hint(str(error.instance), names)}; allowed: {', '.join(names)}"
+    yield (
+        [],
+        f"{show(error.instance)} is unknown{_hint(str(error.instance), names)}; allowed: {', '.join(names)}",
+    )
 
 
 _EXPLAINED: dict[str, Callable[[ValidationError], Explanation]] = {

@@ -16,6 +16,7 @@ from rlvr.config.build import build
 from rlvr.config.precision import EvaluationTaskConfig, KlConfig
 from rlvr.data.prepare import read_problems
 from rlvr.data.problem import Problem
+from rlvr.data.templates import apply_template
 from rlvr.devices import describe_device, resolve_device
 from rlvr.diagnostics.sparsity import relative_change, update_sparsity
 from rlvr.evaluation.kl import measure_kl, summarise_kl
@@ -34,7 +35,7 @@ from rlvr.models.loading import load_policy, load_tokenizer
 from rlvr.models.weights import weight_hash
 from rlvr.precision import torch_dtype
 from rlvr.provenance import digest, environment, hash_inputs
-from rlvr.rollout.engine import RolloutEngine, SamplingParams
+from rlvr.rollout.engine import GenerationRequest, RolloutEngine, SamplingParams
 from rlvr.rollout.opening import open_engine
 from rlvr.sources import code_digest
 from rlvr.training.checkpoint import clear_checkpoints, load_checkpoint, save_checkpoint
@@ -128,6 +129,10 @@ class Evaluation:
         template = job.templates[task]
         chosen = choose_problems(problems, config.rows, job.evaluation_seed)
         params = sampling_params(config, job.temperature, job.top_p)
+        # Every row, not only the chosen ones: that all of them can be prompted is part of what is reported.
+        requests = [GenerationRequest(p.id, apply_template(template, p), 0) for p in problems]
+        longest = engine.check_prompts(requests, config.max_tokens)
+        logger.info("%s: all %d prompts fit, the longest has %d tokens", task, len(problems), longest)
         with _timed(findings.seconds, "rollout"):
             rollouts = draw_rollouts(chosen, template, samples, params, engine, self.stream(task, "accuracy"))
         with _timed(findings.seconds, "verify"):

@@ -11,7 +11,7 @@ from rlvr.errors import UserError
 from rlvr.models.tokenizers import TextTokenizer
 from rlvr.rollout.drawing import Drawing
 from rlvr.rollout.engine import GenerationRequest, Rollout, SamplingParams
-from rlvr.rollout.rows import Row, plan_rows
+from rlvr.rollout.rows import Row, encode_prompt, plan_rows
 from rlvr.rollout.sampling import check_sampling
 
 
@@ -24,7 +24,7 @@ class BatchedEngine(ABC):
         if max_batch_rows < 1:
             raise UserError(f"max_batch_rows is {max_batch_rows}; allowed is 1 or more")
         self._tokenizer = tokenizer
-        self._max_positions = max_positions
+        self.max_positions = max_positions
         self._max_batch_rows = max_batch_rows
         self._device = device
 
@@ -63,12 +63,19 @@ class BatchedEngine(ABC):
     ) -> list[Rollout]:
         """Rollouts of each request, in request order, the samples of a request side by side."""
         check_sampling(params)
-        rows = plan_rows(requests, params, seed, self._tokenizer, self._max_positions)
+        rows = plan_rows(requests, params, seed, self._tokenizer, self.max_positions)
         rollouts: dict[int, Rollout] = {}
         for batch in self._batches(rows):
             drawn = self._draw([rows[index] for index in batch], params)
             rollouts.update(zip(batch, drawn, strict=True))
         return [rollouts[index] for index in range(len(rows))]
+
+    def check_prompts(self, requests: Sequence[GenerationRequest], max_tokens: int) -> int:
+        """Tokens of the longest prompt; UserError for an empty one, or if `max_tokens` more do not fit."""
+        return max(
+            len(encode_prompt(request, max_tokens, self._tokenizer, self.max_positions))
+            for request in requests
+        )
 
     def _draw(self, rows: list[Row], params: SamplingParams) -> list[Rollout]:
         prompts = {row.request: row.prompt_ids for row in rows}

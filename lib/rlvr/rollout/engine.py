@@ -46,12 +46,17 @@ class Rollout:
 
 
 class RolloutEngine(Protocol):
-    """A context manager that samples from the current weights."""
+    """A context manager that samples from the current weights; prompt and response fit `max_positions`."""
+
+    max_positions: int
 
     def generate(
         self, requests: Sequence[GenerationRequest], params: SamplingParams, seed: int
     ) -> list[Rollout]:
         """Return the rollouts of each request, in request order, samples of one request side by side."""
+
+    def check_prompts(self, requests: Sequence[GenerationRequest], max_tokens: int) -> int:
+        """Tokens of the longest prompt; UserError for an empty one, or if `max_tokens` more do not fit."""
 
     def load_weights(self, named_tensors: Iterable[tuple[str, Tensor]]) -> None:
         """Copy the trainer's weights (cast to the engine's dtype); every weight must be given."""

@@ -36,8 +36,7 @@ def plan_rows(
     occurrences: Counter[str] = Counter()
     rows = []
     for index, request in enumerate(requests):
-        prompt_ids = tuple(tokenizer.encode(request.text))
-        _check_room(request.prompt_id, len(prompt_ids), params.max_tokens, max_positions)
+        prompt_ids = encode_prompt(request, params.max_tokens, tokenizer, max_positions)
         for sample in range(request.samples):
             numbers = streams.uniforms(request.prompt_id, occurrences[request.prompt_id], sample, count)
             rows.append(Row(index, request.prompt_id, sample, prompt_ids, numbers))
@@ -45,11 +44,16 @@ def plan_rows(
     return rows
 
 
-def _check_room(prompt_id: str, prompt_tokens: int, max_tokens: int, max_positions: int) -> None:
-    if prompt_tokens == 0:
-        raise UserError(f"prompt {prompt_id}: it has no tokens, so there is nothing to continue")
-    if prompt_tokens + max_tokens > max_positions:
+def encode_prompt(
+    request: GenerationRequest, max_tokens: int, tokenizer: TextTokenizer, max_positions: int
+) -> tuple[int, ...]:
+    """Token ids of a prompt; UserError if there are none, or too many for `max_tokens` more."""
+    prompt_ids = tuple(tokenizer.encode(request.text))
+    if not prompt_ids:
+        raise UserError(f"prompt {request.prompt_id}: it has no tokens, so there is nothing to continue")
+    if len(prompt_ids) + max_tokens > max_positions:
         raise UserError(
-            f"prompt {prompt_id}: {prompt_tokens} prompt tokens and max_tokens {max_tokens} exceed the "
-            f"model's {max_positions} positions; shorten max_tokens or leave the prompt out"
+            f"prompt {request.prompt_id}: {len(prompt_ids)} prompt tokens and max_tokens {max_tokens} exceed "
+            f"the model's {max_positions} positions; shorten max_tokens or leave the prompt out"
         )
+    return prompt_ids

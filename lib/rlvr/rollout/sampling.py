@@ -6,6 +6,10 @@ from torch import Tensor
 from rlvr.errors import UserError
 from rlvr.rollout.engine import SamplingParams
 
+# Probabilities are summed as multiples of 2⁻⁵²: sums of integers are exact, so they depend on no order of
+# addition, and CUDA has them in deterministic mode, where it refuses cumulative sums of floats.
+SCALE = 2**52
+
 
 def check_sampling(params: SamplingParams) -> None:
     """UserError for parameters that no engine can honour."""
@@ -30,17 +34,18 @@ def sample_tokens(logits: Tensor, uniforms: Tensor, temperature: float, top_p: f
     """
     if temperature == 0.0:
         return logits.argmax(dim=-1)
-    probabilities = (logits / temperature).softmax(dim=-1)
+    weights = ((logits / temperature).softmax(dim=-1).double() * SCALE).long()
     if top_p == 1.0:
-        return _invert(probabilities.cumsum(dim=-1, dtype=torch.float64), uniforms)
-    ordered, tokens = probabilities.sort(dim=-1, descending=True, stable=True)
-    cumulative = ordered.cumsum(dim=-1, dtype=torch.float64)
-    outside = cumulative - ordered >= top_p  # what comes before already reaches top_p
-    cumulative = ordered.masked_fill(outside, 0.0).cumsum(dim=-1, dtype=torch.float64)
+        return _invert(weights.cumsum(dim=-1), uniforms)
+    ordered, tokens = weights.sort(dim=-1, descending=True, stable=True)
+    outside = ordered.cumsum(dim=-1) - ordered >= top_p * SCALE  # what comes before already reaches top_p
+    cumulative = ordered.masked_fill(outside, 0).cumsum(dim=-1)
     return tokens.gather(1, _invert(cumulative, uniforms)[:, None])[:, 0]
 
 
 def _invert(cumulative: Tensor, uniforms: Tensor) -> Tensor:
-    """First index whose cumulative probability exceeds the uniform number (scaled to the row's total)."""
-    targets = uniforms[:, None] * cumulative[:, -1:]
+    """First index whose cumulative weight exceeds the uniform number times the row's total."""
+    total = cumulative[:, -1:]
+    targets = torch.minimum((uniforms[:, None] * total).long(), total - 1)  # the product may round up
+    # The clamp is for logits that are not finite: the engine reports those at the end.
     return torch.searchsorted(cumulative, targets, right=True)[:, 0].clamp_(max=cumulative.shape[1] - 1)

@@ -2,7 +2,7 @@
 
 import csv
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -35,11 +35,13 @@ def prepare_base_policy(
     policy_path: str | Path,
     metrics_path: str | Path,
     checkpoints_path: str | Path,
+    evaluation_paths: Sequence[str | Path] = (),
 ) -> None:
     """Write the folder `policy_path` in Hugging Face format, and the metrics of its training.
 
     `tiny`: trained by SFT in fp32, rounded to `saved_dtype`; the same config gives the same weights on the
     same machine. An interrupted training resumes exactly from `checkpoints_path`, which is empty at the end.
+    Examples of a file leave out the questions of the problem files `evaluation_paths`.
     `pretrained`: a folder of links, and metrics without rows.
     """
     if isinstance(config, PretrainedPolicyConfig):
@@ -47,18 +49,25 @@ def prepare_base_policy(
         _write_metrics([], metrics_path)
         return
     configure_arithmetic(compute_threads, deterministic=True, seed=config.seed)
-    training = _train_tiny(config, data_root, resolve_device(device), compute_threads, checkpoints_path)
+    training = _train_tiny(
+        config, data_root, resolve_device(device), compute_threads, checkpoints_path, evaluation_paths
+    )
     _save_tiny(config, training, Path(policy_path))
     _write_metrics(training.state.metrics, metrics_path)
     clear_checkpoints(checkpoints_path)
 
 
 def _identity(
-    config: TinyPolicyConfig, data_root: str | Path, device: torch.device, compute_threads: int
+    config: TinyPolicyConfig,
+    data_root: str | Path,
+    device: torch.device,
+    compute_threads: int,
+    evaluation_paths: Sequence[str | Path],
 ) -> str:
     """Digest of all that must be equal for a resume to give the same bits."""
     from_file = isinstance(config.examples, JsonlExamples)
-    data = sha256_file(Path(data_root) / config.examples.path) if from_file else ""
+    files = [Path(data_root) / config.examples.path, *evaluation_paths] if from_file else []
+    data = [sha256_file(file) for file in files]
     facts = [data, compute_threads, describe_device(device), torch.__version__, code_digest(Path(__file__))]
     return digest([asdict(config), *facts])
 
@@ -69,16 +78,22 @@ def _train_tiny(
     device: torch.device,
     compute_threads: int,
     checkpoints_path: str | Path,
+    evaluation_paths: Sequence[str | Path],
 ) -> Sft:
     tokenizer = small_tokenizer(config.tokenizer)
     shape = decoder_config(config.architecture, len(tokenizer))
     model = Decoder(shape, master=torch.float32, compute=torch.float32)
     initialise(model, config.architecture.init_std, config.seed)
     examples = open_examples(
-        config.examples, tokenizer, data_root, config.seed, config.architecture.max_positions
+        config.examples,
+        tokenizer,
+        data_root,
+        config.seed,
+        config.architecture.max_positions,
+        evaluation_paths,
     )
     training = Sft(model.to(device), config.sft, examples, tokenizer.pad_token_id)
-    identity = _identity(config, data_root, device, compute_threads)
+    identity = _identity(config, data_root, device, compute_threads, evaluation_paths)
     found = load_checkpoint(checkpoints_path, identity)
     if found is not None:
         training.restore(found[1])

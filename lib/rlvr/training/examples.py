@@ -10,6 +10,8 @@ import numpy as np
 from rlvr.config.policy import Examples, FamilyExamples, JsonlExamples
 from rlvr.config.sources import JsonlSource
 from rlvr.data.families import draw_examples
+from rlvr.data.overlap import drop_overlap
+from rlvr.data.prepare import read_problems
 from rlvr.data.rows import load_rows
 from rlvr.data.templates import apply_template
 from rlvr.errors import UserError
@@ -75,9 +77,13 @@ def _response(text: str, tokenizer: TextTokenizer) -> Tokens:
 
 
 def _read_file(
-    config: JsonlExamples, tokenizer: TextTokenizer, data_root: str | Path, max_positions: int
+    config: JsonlExamples,
+    tokenizer: TextTokenizer,
+    data_root: str | Path,
+    max_positions: int,
+    evaluation_paths: Sequence[str | Path],
 ) -> list[tuple[Tokens, Tokens]]:
-    """Tokenise the rows that fit; count the others in the log."""
+    """Tokenise the rows that fit and ask no evaluation question; count the others in the log."""
     source = JsonlSource(
         kind="jsonl",
         path=config.path,
@@ -86,18 +92,22 @@ def _read_file(
         overlap_field=config.overlap_field,
     )
     loaded = load_rows(source, "sft", "exact", data_root)
+    evaluated = (problem for path in evaluation_paths for problem in read_problems(path))
+    problems, overlap = drop_overlap(loaded.problems, evaluated)
     limit = min(config.max_tokens, max_positions)
     tokenised = (
         (tokenizer.encode(apply_template(config.template, row)), _response(row.answer, tokenizer))
-        for row in loaded.problems
+        for row in problems
     )
     kept = [(prompt, response) for prompt, response in tokenised if len(prompt) + len(response) <= limit]
     logger.info(
-        "%s: %d rows; left out: %d near copies of evaluation problems, %d longer than %d tokens; %d used",
+        "%s: %d rows; left out: %d near copies and %d copies of evaluation problems, "
+        "%d longer than %d tokens; %d used",
         config.path,
         loaded.rows_read,
         loaded.near_copies_dropped,
-        len(loaded.problems) - len(kept),
+        sum(overlap.values()),
+        len(problems) - len(kept),
         limit,
         len(kept),
     )
@@ -109,9 +119,17 @@ def _read_file(
 
 
 def open_examples(
-    config: Examples, tokenizer: TextTokenizer, data_root: str | Path, seed: int, max_positions: int
+    config: Examples,
+    tokenizer: TextTokenizer,
+    data_root: str | Path,
+    seed: int,
+    max_positions: int,
+    evaluation_paths: Sequence[str | Path] = (),
 ) -> ExampleStream:
-    """The stream that `base.examples` describes."""
+    """The stream that `base.examples` describes, without the questions of the files `evaluation_paths`.
+
+    The embedded families need no such files: they never draw a held-out prompt.
+    """
     if isinstance(config, FamilyExamples):
         return FamilyStream(config, tokenizer, seed, max_positions)
-    return FileStream(_read_file(config, tokenizer, data_root, max_positions), seed)
+    return FileStream(_read_file(config, tokenizer, data_root, max_positions, evaluation_paths), seed)

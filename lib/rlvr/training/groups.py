@@ -4,13 +4,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from rlvr.config.precision import GrpoConfig, OverlongConfig
 from rlvr.data.problem import Problem
 from rlvr.data.templates import apply_template
 from rlvr.rollout.engine import GenerationRequest, Rollout, RolloutEngine, SamplingParams
 from rlvr.rollout.streams import stream_seed
+from rlvr.training.prompts import step_problems
 from rlvr.verify.registry import Judge
 from rlvr.verify.verdict import Response, Verdict
 
@@ -40,25 +39,6 @@ class Collected:
     prompts_short: int
     seconds_rollout: float
     seconds_verify: float
-
-
-def step_problems(problems: Sequence[Problem], seed: int, step: int, count: int, round: int) -> list[Problem]:
-    """The prompts of a step, a function of its arguments alone, so that a resume draws the same.
-
-    Round 0 walks through shuffled epochs of the data without repeats inside an epoch; resampling rounds draw
-    at random.
-    """
-    if round:
-        drawn = np.random.default_rng((seed, step, round)).integers(len(problems), size=count)
-        return [problems[i] for i in drawn]
-    chosen = []
-    orders: dict[int, np.ndarray] = {}
-    for position in range(step * count, (step + 1) * count):
-        epoch, place = divmod(position, len(problems))
-        if epoch not in orders:
-            orders[epoch] = np.random.default_rng((seed, epoch)).permutation(len(problems))
-        chosen.append(problems[orders[epoch][place]])
-    return chosen
 
 
 def overlong_penalty(tokens: int, max_tokens: int, config: OverlongConfig) -> float:

@@ -29,6 +29,7 @@ from rlvr.training.checkpoint import clear_checkpoints, load_checkpoint, save_ch
 from rlvr.training.dtype_contract import DtypeContract
 from rlvr.training.grpo import Setting, TrainingState, train
 from rlvr.training.metrics import WeightTracker, write_metrics, write_tensorboard
+from rlvr.training.prompts import fitting_problems
 from rlvr.verify.registry import Judge
 
 logger = logging.getLogger(__name__)
@@ -98,14 +99,19 @@ def _probe_activations(model: nn.Module, contract: DtypeContract, token: int, de
     contract.check("logits", wanted, [("logits", logits)])
 
 
-def _notes(mode: PrecisionMode, device: torch.device) -> list[str]:
-    """What the mode allows but this machine or model cannot show, in plain sentences for the report."""
-    if mode.deterministic or device.type != "cpu":
-        return []
-    return [
-        f"{mode.name} allows non-deterministic kernels; on a CPU there are none, "
-        "so a repeat of a seed is identical."
-    ]
+def _notes(mode: PrecisionMode, device: torch.device, prompts: dict[str, int]) -> list[str]:
+    """What the report must say about a run, in plain sentences."""
+    notes = []
+    if not mode.deterministic and device.type == "cpu":
+        notes.append(
+            f"{mode.name} allows non-deterministic kernels; on a CPU there are none, "
+            "so a repeat of a seed is identical."
+        )
+    if prompts["too_long"]:
+        notes.append(
+            f"{prompts['too_long']} training prompts of more than {prompts['room']} tokens were left out."
+        )
+    return notes
 
 
 class Run:
@@ -133,18 +139,24 @@ class Run:
         self.optimizer = _make_optimizer(self.model, self.mode, job)
         self.contract = DtypeContract(self.mode)
         self.checkpoints = Path(files.checkpoints)
+        self.prompts: dict[str, int] = {}
 
     def setting(self, engine: RolloutEngine, judge: Judge) -> Setting:
         """What the loop needs; dtypes that can be seen before the first step are checked here."""
         self.contract.check_parameters(self.model)
         self.contract.check_rollout(engine.named_weights())
         _probe_activations(self.model, self.contract, self.tokenizer.pad_token_id, self.device)
+        room = engine.max_positions - self.job.training.sampling.max_tokens
+        problems = read_problems(self.files.problems)
+        fitting = fitting_problems(problems, self.job.template, self.tokenizer, room)
+        self.prompts = {"used": len(fitting), "too_long": len(problems) - len(fitting), "room": room}
+        logger.info("%(used)d prompts used, %(too_long)d of more than %(room)d tokens left out", self.prompts)
         return Setting(
             config=self.job.training,
             seed=self.job.seed,
             template=self.job.template,
             mode=self.mode,
-            problems=read_problems(self.files.problems),
+            problems=fitting,
             device=self.device,
             pad_id=self.tokenizer.pad_token_id,
             model=self.model,
@@ -214,11 +226,12 @@ class Run:
             "threads": self.job.compute_threads,
             "flags": self.flags,
             "dtypes": self.contract.realised,
+            "prompts": self.prompts,
             "movable_fraction_of_base": self.movable,
             "weight_hash": weight_hash(self.model.named_parameters()),
             "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
             "seconds": state.seconds,
-            "notes": _notes(self.mode, self.device),
+            "notes": _notes(self.mode, self.device, self.prompts),
         }
 
 

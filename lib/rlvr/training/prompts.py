@@ -1,0 +1,46 @@
+"""Which prompts a step trains on."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rlvr.data.problem import Problem
+from rlvr.data.templates import apply_template
+from rlvr.errors import UserError
+from rlvr.models.tokenizers import TextTokenizer
+
+
+def step_problems(problems: Sequence[Problem], seed: int, step: int, count: int, round: int) -> list[Problem]:
+    """The prompts of a step, a function of its arguments alone, so that a resume draws the same.
+
+    Round 0 walks through shuffled epochs of the data without repeats inside an epoch; resampling rounds draw
+    at random.
+    """
+    if round:
+        drawn = np.random.default_rng((seed, step, round)).integers(len(problems), size=count)
+        return [problems[i] for i in drawn]
+    chosen = []
+    orders: dict[int, np.ndarray] = {}
+    for position in range(step * count, (step + 1) * count):
+        epoch, place = divmod(position, len(problems))
+        if epoch not in orders:
+            orders[epoch] = np.random.default_rng((seed, epoch)).permutation(len(problems))
+        chosen.append(problems[orders[epoch][place]])
+    return chosen
+
+
+def fitting_problems(
+    problems: Sequence[Problem], template: str, tokenizer: TextTokenizer, room: int
+) -> list[Problem]:
+    """The problems whose prompt has at most `room` tokens; UserError if there is none.
+
+    A longer one would leave less than the configured `max_tokens` for its response. The caller counts what
+    is left out.
+    """
+    kept = [p for p in problems if len(tokenizer.encode(apply_template(template, p))) <= room]
+    if not kept:
+        raise UserError(
+            f"none of the {len(problems)} training prompts has at most {room} tokens, which is what the "
+            "model's positions leave beside precision.training.sampling.max_tokens; shorten max_tokens"
+        )
+    return kept
