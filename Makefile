@@ -20,7 +20,7 @@ run: environment
 
 test: lint
 	@echo "==> Tests: pytest on $(TEST_PROCESSES) processes"
-	@pytest -n $(TEST_PROCESSES) --dist worksteal
+	@pytest -n $(TEST_PROCESSES) --dist loadfile
 
 lint: environment
 	@echo "==> Workflow: snakemake --lint"

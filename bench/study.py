@@ -54,7 +54,7 @@ def steps_by_mode() -> dict[str, list[dict[str, str]]]:
 def useful_seconds() -> dict[str, float]:
     """Seconds inside training loops and evaluations, by what they did."""
     with (RESULTS / "base/metrics.csv").open() as file:
-        base = sum(float(row["seconds"]) for row in csv.DictReader(file))
+        base = [float(row["seconds"]) for row in csv.DictReader(file)][-1]
     runs = (RESULTS / "precision/train").glob("*/seed*/rep*/provenance.json")
     evaluations = (RESULTS / "precision/eval").rglob("*.json")
     return {

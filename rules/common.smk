@@ -153,11 +153,16 @@ def run_files(name):
     return [f"<results>/precision/train/{mode}/seed{seed}/rep{rep}/{name}" for mode, seed, rep in runs()]
 
 
-def evaluation_files():
-    """The result of every evaluated run and external policy, by suite."""
+def evaluation_files(ending):
+    """A file of every evaluated run and external policy, by suite."""
     folders = [f"{mode}/seed{seed}/rep{rep}" for mode, seed, rep in runs()]
     folders += [f"external/{name}" for name in EXTERNAL_POLICIES]
-    return [f"<results>/precision/eval/{folder}/{suite}.json" for folder in folders for suite in SUITES]
+    return [f"<results>/precision/eval/{folder}/{suite}.{ending}" for folder in folders for suite in SUITES]
+
+
+def base_evaluation_files(ending):
+    """A file of the evaluated base, by suite."""
+    return [f"<results>/precision/eval/base/{suite}.{ending}" for suite in SUITES]
 
 
 def report_config():

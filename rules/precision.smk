@@ -98,8 +98,8 @@ use rule evaluate_policy as evaluate_external with:
 rule analyse_precision_study:
     """Test the hypotheses over all runs, and put every number of the study into tables."""
     input:
-        base=[f"<results>/precision/eval/base/{suite}.json" for suite in SUITES],
-        runs=evaluation_files(),
+        base=base_evaluation_files("json"),
+        runs=evaluation_files("json"),
     output:
         runs=report(
             "<results>/precision/analysis/runs.csv",

@@ -32,10 +32,25 @@ rule build_report:
         "../workflow_scripts/build_report.py"
 
 
+# Every result is a target, because Snakemake does not make an intermediate file anew that was deleted. The weights
+# are none: they may be deleted to save space, and are trained again only when an evaluation needs them.
 rule precision:
     """The precision study, with its report."""
     input:
         "<results>/report.html",
+        "<results>/data/manifest.json",
         "<results>/base/metrics.csv",
         run_files("metrics.csv"),
-        collect("<results>/precision/figures/{figure}.pdf", figure=PRECISION_FIGURES),
+        run_files("rollouts.jsonl.gz"),
+        run_files("provenance.json"),
+        base_evaluation_files("json"),
+        base_evaluation_files("samples.jsonl.gz"),
+        evaluation_files("json"),
+        evaluation_files("samples.jsonl.gz"),
+        evaluation_files("kl.jsonl.gz"),
+        PRECISION_ANALYSIS.values(),
+        collect(
+            "<results>/precision/figures/{figure}.{format}",
+            figure=PRECISION_FIGURES,
+            format=["svg", "pdf"],
+        ),

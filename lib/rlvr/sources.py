@@ -1,8 +1,8 @@
-"""A digest of the code that a script really reaches, so that a fix in the package reruns what depends on it.
+"""A digest of the code that a script really reaches, so that a fix reruns what depends on it, no more.
 
-Reached are the script and every `rlvr` module that it imports, directly or indirectly, at module level or inside
-a function. Only names are followed, so a module must be imported by its full name from where it is defined.
-`__init__` files are left out: they hold re-exports only (a test checks that), and following them would tie
+Reached are the script and every `rlvr` module that it imports, directly or not, at module level or in a
+function. Only names are followed, so a module must be imported by its full name from where it is defined.
+`__init__` files are left out: they hold re-exports only (a test checks both), and following them would tie
 every rule to the whole package. A module that reads a file of the package names it in a constant `DATA_FILES`
 (a tuple of file names beside the module); these are part of the digest.
 """

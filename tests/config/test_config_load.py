@@ -33,7 +33,11 @@ SIMPLE = [
     ("data.evaluation", {"a b": {"source": {"kind": "holdout"}}}, "a b is not allowed; allowed: letters"),
     ("base.kind", "big", "big is not allowed; allowed: tiny, pretrained"),
     ("base.sft.step", 1, "unknown key (did you mean steps?); allowed: steps, batch_size"),
-    ("base.architecture.heads", 3, "every head needs an even width"),
+    (
+        "base.architecture.heads",
+        3,
+        "hidden_size 64 over 3 heads is no even number; allowed: heads of an even width",
+    ),
     ("base.examples.weights", {"ad": 1}, "ad is unknown (did you mean add?); allowed: add, sub, max"),
     ("precision.modes", ["fp33"], "fp33 is unknown (did you mean fp32?); allowed: fp32, bf16, bf16_mixed"),
     ("precision.modes", [["fp32"]], "allowed: fp32, bf16, bf16_mixed"),
@@ -191,10 +195,10 @@ def test_missing_data_files_are_one_error_with_every_file(tmp_path):
 
 
 def test_load_config_names_the_file(tmp_path):
-    with pytest.raises(ConfigError, match="nowhere.yaml: cannot be read"):
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml: cannot be read"):
         load_config(tmp_path / "nowhere.yaml")
     (tmp_path / "broken.yaml").write_text("a: [1,\n")
-    with pytest.raises(ConfigError, match="broken.yaml: is not valid YAML"):
+    with pytest.raises(ConfigError, match=r"broken\.yaml: is not valid YAML"):
         load_config(tmp_path / "broken.yaml")
     (tmp_path / "empty.yaml").touch()
     assert load_config(tmp_path / "empty.yaml") == validate_config({})

@@ -51,7 +51,7 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class DynamicSamplingConfig:
-    """Drop groups that are all right or all wrong, and refill the batch in at most `max_rounds` more rounds."""
+    """Drop groups that are all right or all wrong; refill the batch in at most `max_rounds` more rounds."""
 
     enabled: bool
     max_rounds: int

@@ -1,0 +1,136 @@
+"""Checks between the keys of a config whose every key is sound by itself.
+
+Each check yields lines `key.path: what is wrong; allowed: ...`.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+Section = Mapping[str, Any]
+HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+
+
+def find_contradictions(config: Section) -> Iterator[str]:
+    """Every contradiction in a config that fits the schema, a line each."""
+    yield from _check_base(config["base"])
+    yield from _check_holdout(config["data"])
+    yield from _check_training(config["precision"]["training"])
+    yield from _check_evaluation(config["precision"]["evaluation"], config["data"]["evaluation"])
+    yield from _check_arms(config["precision"])
+    yield from _check_external_policies(config["precision"])
+
+
+def _line(key: str, wrong: str, allowed: str) -> str:
+    return f"{key}: {wrong}; allowed: {allowed}"
+
+
+def _check_base(base: Section) -> Iterator[str]:
+    if base["kind"] == "pretrained":
+        yield from _check_revision("base", base)
+        return
+    shape = base["architecture"]
+    width, heads = shape["hidden_size"], shape["heads"]
+    if width % (2 * heads):
+        wrong = f"hidden_size {width} over {heads} heads is no even number"
+        yield _line("base.architecture.heads", wrong, "heads of an even width")
+    if heads % shape["kv_heads"]:
+        yield _line("base.architecture.kv_heads", "does not divide heads", f"divisors of {heads}")
+    examples = base["examples"]
+    total = sum(examples.get(key, 0.0) for key in ("right", "wrong_rule", "slip"))
+    if examples["kind"] == "families" and abs(total - 1) > 1e-9:
+        yield _line("base.examples", f"right, wrong_rule and slip sum to {total:g}", "a sum of 1")
+
+
+def _check_revision(key: str, policy: Section) -> Iterator[str]:
+    """A hub id is two words with a slash that name no local folder."""
+    path = policy["path"]
+    if HUB_ID.fullmatch(path) and not Path(path).exists() and not policy["revision"]:
+        allowed = "a commit of the hub repository (or a path that is an existing folder)"
+        yield _line(f"{key}.revision", f"missing for the hub id {path}", allowed)
+
+
+def _check_holdout(data: Section) -> Iterator[str]:
+    holdout = data["train"]["holdout"]
+    tasks = [task for task, section in data["evaluation"].items() if section["source"]["kind"] == "holdout"]
+    if any(source["kind"] == "holdout" for source in data["train"]["sources"]):
+        yield _line("data.train.sources", "a holdout cannot be trained on", "kinds synthetic, jsonl")
+    for task in tasks:
+        key = f"data.evaluation.{task}.source"
+        if holdout is None:
+            wrong = "is a holdout, but data.train.holdout is not set"
+            yield _line(key, wrong, f"data.train.holdout: {{task: {task}, rows: ...}}")
+        elif holdout["task"] != task:
+            wrong = f"is a holdout, but data.train.holdout.task is {holdout['task']}"
+            yield _line(key, wrong, "the holdout under that one name")
+    if holdout is not None and holdout["task"] not in tasks:
+        wrong = f"{holdout['task']} is no evaluation task with source {{kind: holdout}}"
+        allowed = ", ".join(tasks) or "first give data.evaluation such a task"
+        yield _line("data.train.holdout.task", wrong, allowed)
+
+
+def _check_training(training: Section) -> Iterator[str]:
+    prefix, sampling = "precision.training", training["sampling"]
+    rollouts = training["prompts_per_step"] * training["group_size"]
+    at_most = f"at most {sampling['max_tokens']}"
+    if training["minibatches"] > rollouts:
+        yield _line(f"{prefix}.minibatches", "more than rollouts in a step", f"at most {rollouts}")
+    if sampling["min_tokens"] > sampling["max_tokens"]:
+        yield _line(f"{prefix}.sampling.min_tokens", "above max_tokens", at_most)
+    if training["overlong"]["buffer_tokens"] > sampling["max_tokens"]:
+        yield _line(f"{prefix}.overlong.buffer_tokens", "longer than a response", at_most)
+    for step in training["snapshot_steps"]:
+        if step > training["steps"]:
+            wrong = f"{step} is after the last step"
+            yield _line(f"{prefix}.snapshot_steps", wrong, f"1 to {training['steps']}")
+
+
+def _check_evaluation(evaluation: Section, data_tasks: Section) -> Iterator[str]:
+    prefix, tasks = "precision.evaluation", evaluation["tasks"]
+    for task, section in tasks.items():
+        key = f"{prefix}.tasks.{task}"
+        if task not in data_tasks:
+            yield _line(key, "has no data", f"{', '.join(data_tasks)} (the tasks of data.evaluation)")
+        for k in section["pass_at"]:
+            if k > section["samples"]:
+                yield _line(f"{key}.pass_at", f"{k} exceeds samples", f"at most {section['samples']}")
+    used = Counter(task for suite in evaluation["suites"].values() for task in suite)
+    for suite, members in evaluation["suites"].items():
+        for task in members:
+            if task not in tasks:
+                allowed = f"{', '.join(tasks)} (the tasks of {prefix}.tasks)"
+                yield _line(f"{prefix}.suites.{suite}", f"{task} is no task", allowed)
+    for task, count in used.items():
+        if count > 1:
+            yield _line(f"{prefix}.suites", f"{task} stands in {count} suites", "each task in one suite")
+    if evaluation["on_task"] not in used:
+        allowed = f"{', '.join(used)} (the tasks in {prefix}.suites)"
+        yield _line(f"{prefix}.on_task", f"{evaluation['on_task']} is in no suite", allowed)
+
+
+def _check_arms(study: Section) -> Iterator[str]:
+    arms = dict.fromkeys([*study["modes"], *(policy["arm"] for policy in study["external_policies"])])
+    reference = study["analysis"]["reference"]
+    if reference not in arms:
+        wrong = f"{reference} is no arm of the study"
+        yield _line("precision.analysis.reference", wrong, ", ".join(arms))
+
+
+def _check_external_policies(study: Section) -> Iterator[str]:
+    runs = {(mode, seed) for mode in study["modes"] for seed in range(1, study["seeds"] + 1)}
+    names = set()
+    for number, policy in enumerate(study["external_policies"]):
+        key = f"precision.external_policies.{number}"
+        run = policy["arm"], policy["seed"]
+        yield from _check_revision(key, policy)
+        if policy["name"] in names:
+            yield _line(f"{key}.name", f"{policy['name']} is taken", "a name of its own")
+        if policy["arm"] == "base":
+            yield _line(f"{key}.arm", "base is the policy that runs start from", "any other name")
+        if run in runs:
+            wrong = f"{policy['arm']} has a seed {policy['seed']} already"
+            yield _line(f"{key}.seed", wrong, "one that is free")
+        names.add(policy["name"])
+        runs.add(run)
