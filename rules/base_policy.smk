@@ -13,7 +13,7 @@ rule train_base_policy:
         "<logs>/train_base_policy.log",
     benchmark:
         "<benchmarks>/train_base_policy.tsv"
-    threads: config["compute_threads"]
+    threads: config["base"].get("compute_threads", 1)
     resources:
         gpu=config["resources"]["train_base_policy"]["gpu"],
         mem_mb=memory_of("train_base_policy"),
@@ -22,7 +22,6 @@ rule train_base_policy:
         base=config["base"],
         data_root=config["data_root"],
         device=config["device"],
-        compute_threads=config["compute_threads"],
         checkpoints=f"{RESULTS}/checkpoints/train_base_policy",
         code=code_of("train_base_policy.py"),
     script:
@@ -45,6 +44,5 @@ use rule train_base_policy as fetch_external_policy with:
         base=external_policy,
         data_root=config["data_root"],
         device=config["device"],
-        compute_threads=config["compute_threads"],
         checkpoints=f"{RESULTS}/checkpoints/fetch_external_policy/{{policy}}",
         code=code_of("train_base_policy.py"),

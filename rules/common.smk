@@ -108,6 +108,7 @@ def training_job(wildcards):
         "template": config["data"]["train"]["template"],
         "device": config["device"],
         "compute_threads": config["compute_threads"],
+        "verification": config["verification"],
         "training": STUDY["training"],
     }
 
@@ -133,6 +134,7 @@ def evaluation_job(wildcards, arm, seed, rep):
         "dtype": "float32",
         "device": config["device"],
         "compute_threads": config["compute_threads"],
+        "verification": config["verification"],
     }
 
 

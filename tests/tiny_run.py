@@ -13,6 +13,7 @@ from rlvr.training.run import TrainingFiles, TrainingJob
 BASE = {
     "kind": "tiny",
     "seed": 0,
+    "compute_threads": 1,
     "saved_dtype": "bfloat16",
     "tokenizer": "characters",
     "architecture": {
@@ -85,9 +86,7 @@ TRAINING = {
 def make_base(folder: Path) -> Path:
     """Train the policy of `BASE` and write the training problems beside it."""
     config = build(TinyPolicyConfig, BASE)
-    prepare_base_policy(
-        config, "", "cpu", 1, folder / "policy", folder / "metrics.csv", folder / "checkpoints"
-    )
+    prepare_base_policy(config, "", "cpu", folder / "policy", folder / "metrics.csv", folder / "checkpoints")
     write_jsonl(folder / "train.jsonl", map(asdict, family_problems("max", "train")[:64]))
     return folder
 
@@ -104,6 +103,7 @@ def make_job(mode: str = "fp32", seed: int = 1, dropout_rate: float = 0.1, **tra
             "template": "plain",
             "device": "cpu",
             "compute_threads": 1,
+            "verification": {"workers": 1, "time_limit_s": 10.0},
             "training": TRAINING | training,
         },
     )

@@ -12,7 +12,6 @@ prepare_base_policy(
     config=build(BasePolicyConfig, snakemake.params.base),
     data_root=snakemake.params.data_root,
     device=snakemake.params.device,
-    compute_threads=snakemake.params.compute_threads,
     policy_path=snakemake.output.policy,
     metrics_path=snakemake.output.metrics,
     checkpoints_path=snakemake.params.checkpoints,

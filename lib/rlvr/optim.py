@@ -42,6 +42,10 @@ class AdamW(torch.optim.Optimizer):
         self.state_dtype, self.write_back, self.seed = state_dtype, write_back, seed
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
 
+    def add_param_group(self, param_group: dict) -> None:
+        """As torch's, without its decorator, which imports torch's compiler at the first call (1.5 s)."""
+        torch.optim.Optimizer.add_param_group.__wrapped__(self, param_group)
+
     def load_state_dict(self, state_dict: dict) -> None:
         """Restore moments in `state_dtype` exactly (torch's own casts them to the weights' dtype)."""
         super().load_state_dict(state_dict)

@@ -51,7 +51,7 @@ SIMPLE = [
         "-1.0 is not allowed; allowed: a number, greater than 0",
     ),
     ("precision.training.optimizer.betas", [0.9], "allowed: a list, 2 or more entries, 2 or fewer entries"),
-    ("precision.training.snapshot_steps", [999], "999 is after the last step; allowed: 1 to 120"),
+    ("precision.training.snapshot_steps", [999], "999 is after the last step; allowed: 1 to 100"),
     ("precision.training.sampling.min_tokens", 9, "above max_tokens; allowed: at most 6"),
     ("precision.evaluation.on_task", "zz", "zz is in no suite; allowed: add, sub, max"),
     ("precision.evaluation.suites", {"s": ["add", "q"]}, "q is no task; allowed: add, sub"),

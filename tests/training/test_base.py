@@ -23,7 +23,6 @@ def prepare(folder, config=CONFIG):
         config=config,
         data_root="",
         device="cpu",
-        compute_threads=1,
         policy_path=folder / "policy",
         metrics_path=folder / "metrics.csv",
         checkpoints_path=folder / "checkpoints",

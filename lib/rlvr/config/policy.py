@@ -77,6 +77,7 @@ class TinyPolicyConfig:
 
     kind: Literal["tiny"]
     seed: int
+    compute_threads: int
     saved_dtype: str
     tokenizer: Literal["characters", "bytes"]
     architecture: ArchitectureConfig

@@ -14,6 +14,7 @@ from torch import nn
 from rlvr.arithmetic import configure_arithmetic
 from rlvr.config.build import build
 from rlvr.config.precision import EvaluationTaskConfig, KlConfig
+from rlvr.config.verification import VerificationConfig
 from rlvr.data.prepare import read_problems
 from rlvr.data.problem import Problem
 from rlvr.data.templates import apply_template
@@ -67,6 +68,7 @@ class EvaluationJob:
     dtype: str
     device: str
     compute_threads: int
+    verification: VerificationConfig
 
 
 @dataclass(frozen=True)
@@ -215,7 +217,7 @@ def evaluate_policy(job: EvaluationJob, files: EvaluationFiles) -> None:
         open_engine(
             evaluation.policy, evaluation.tokenizer, dtype, job.max_batch_rows, evaluation.device
         ) as engine,
-        Judge() as judge,
+        Judge(job.verification) as judge,
     ):
         for number, task in enumerate(job.tasks, 1):
             if task not in done:

@@ -31,7 +31,6 @@ def prepare_base_policy(
     config: BasePolicyConfig,
     data_root: str | Path,
     device: str,
-    compute_threads: int,
     policy_path: str | Path,
     metrics_path: str | Path,
     checkpoints_path: str | Path,
@@ -48,10 +47,8 @@ def prepare_base_policy(
         _link_pretrained(config, Path(policy_path))
         _write_metrics([], metrics_path)
         return
-    configure_arithmetic(compute_threads, deterministic=True, seed=config.seed)
-    training = _train_tiny(
-        config, data_root, resolve_device(device), compute_threads, checkpoints_path, evaluation_paths
-    )
+    configure_arithmetic(config.compute_threads, deterministic=True, seed=config.seed)
+    training = _train_tiny(config, data_root, resolve_device(device), checkpoints_path, evaluation_paths)
     _save_tiny(config, training, Path(policy_path))
     _write_metrics(training.state.metrics, metrics_path)
     clear_checkpoints(checkpoints_path)
@@ -61,14 +58,13 @@ def _identity(
     config: TinyPolicyConfig,
     data_root: str | Path,
     device: torch.device,
-    compute_threads: int,
     evaluation_paths: Sequence[str | Path],
 ) -> str:
     """Digest of all that must be equal for a resume to give the same bits."""
     from_file = isinstance(config.examples, JsonlExamples)
     files = [Path(data_root) / config.examples.path, *evaluation_paths] if from_file else []
     data = [sha256_file(file) for file in files]
-    facts = [data, compute_threads, describe_device(device), torch.__version__, code_digest(Path(__file__))]
+    facts = [data, describe_device(device), torch.__version__, code_digest(Path(__file__))]
     return digest([asdict(config), *facts])
 
 
@@ -76,7 +72,6 @@ def _train_tiny(
     config: TinyPolicyConfig,
     data_root: str | Path,
     device: torch.device,
-    compute_threads: int,
     checkpoints_path: str | Path,
     evaluation_paths: Sequence[str | Path],
 ) -> Sft:
@@ -93,7 +88,7 @@ def _train_tiny(
         evaluation_paths,
     )
     training = Sft(model.to(device), config.sft, examples, tokenizer.pad_token_id)
-    identity = _identity(config, data_root, device, compute_threads, evaluation_paths)
+    identity = _identity(config, data_root, device, evaluation_paths)
     found = load_checkpoint(checkpoints_path, identity)
     if found is not None:
         training.restore(found[1])

@@ -226,7 +226,7 @@ def update_policy(
     losses, norms, clipped, ratios = [], [], [], []
     for rows in minibatches(len(batch.labels) // config.group_size, config, seed, step, device):
         normalization = _length_normalization(batch.response_mask[rows], config)
-        optimizer.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
         loss = 0.0
         for part in rows.split(config.microbatch_size):
             part_loss, details = _microbatch_step(
