@@ -16,6 +16,7 @@ from collections import defaultdict
 from pathlib import Path
 from statistics import median
 
+from rlvr.config.load import load_config
 from rlvr.evaluation.records import SuiteResult
 from rlvr.files import read_json
 
@@ -51,14 +52,15 @@ def steps_by_mode() -> dict[str, list[dict[str, str]]]:
     return dict(rows)
 
 
-def useful_seconds() -> dict[str, float]:
-    """Seconds inside training loops and evaluations, by what they did."""
+def useful_seconds(configfile: str) -> dict[str, float]:
+    """Core seconds inside training loops and evaluations, by what they did."""
     with (RESULTS / "base/metrics.csv").open() as file:
         base = [float(row["seconds"]) for row in csv.DictReader(file)][-1]
+    threads = load_config(configfile)["base"].get("compute_threads", 1)
     runs = (RESULTS / "precision/train").glob("*/seed*/rep*/provenance.json")
     evaluations = (RESULTS / "precision/eval").rglob("*.json")
     return {
-        "base training": base,
+        f"base training, {threads} threads": base * threads,
         "policy training": sum(read_json(path)["seconds"] for path in runs),
         "evaluation": sum(sum(SuiteResult.read(path).seconds.values()) for path in evaluations),
     }
@@ -79,7 +81,7 @@ def main() -> None:
         timed = "  ".join(f"{phase} {1000 * value:.1f} ms" for phase, value in parts.items())
         write(f"{mode}: {timed}  {rate:.0f} rollouts/s over the whole step\n")
     write("\n")
-    useful = useful_seconds()
+    useful = useful_seconds(options.configfile)
     for name, seconds in useful.items():
         write(f"{name}: {seconds:.1f} s\n")
     total = wall * options.cores

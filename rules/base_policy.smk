@@ -20,7 +20,7 @@ rule train_base_policy:
         runtime=config["resources"]["train_base_policy"]["runtime"],
     params:
         base=config["base"],
-        data_root=config["data_root"],
+        data_root=lambda wildcards: data_root_for(base_sources(wildcards)),
         device=config["device"],
         checkpoints=f"{RESULTS}/checkpoints/train_base_policy",
         code=code_of("train_base_policy.py"),
@@ -42,7 +42,7 @@ use rule train_base_policy as fetch_external_policy with:
         "<benchmarks>/fetch_external_policy/{policy}.tsv"
     params:
         base=external_policy,
-        data_root=config["data_root"],
+        data_root="",
         device=config["device"],
         checkpoints=f"{RESULTS}/checkpoints/fetch_external_policy/{{policy}}",
         code=code_of("train_base_policy.py"),

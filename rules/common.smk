@@ -1,7 +1,9 @@
 # Input, params and resource functions of all rules. They read wildcards and config, nothing else.
 from pathlib import Path
 
-from rlvr.precision import resolve_mode
+from rlvr.analysis.files import AnalysisFiles
+from rlvr.figures.captions import FIGURES
+from rlvr.precision import MODES, resolve_mode
 from rlvr.sources import code_digest
 
 # The folder of <results>, for params, where path variables are not filled in.
@@ -10,22 +12,8 @@ STUDY = config["precision"]
 EVALUATION = STUDY["evaluation"]
 SUITES = EVALUATION["suites"]
 EXTERNAL_POLICIES = {policy["name"]: policy for policy in STUDY["external_policies"]}
-PRECISION_ANALYSIS = {
-    "runs": "<results>/precision/analysis/runs.csv",
-    "arms": "<results>/precision/analysis/arms.csv",
-    "weights": "<results>/precision/analysis/weights.csv",
-    "variance_components": "<results>/precision/analysis/variance_components.csv",
-    "hypotheses": "<results>/precision/analysis/hypotheses.json",
-    "gain": "<results>/precision/analysis/gain.json",
-}
-PRECISION_FIGURES = [
-    "training_curves",
-    "delta_by_task",
-    "variance_ratio",
-    "kl_by_task",
-    "sparsity",
-    "kl_drift",
-]
+PRECISION_ANALYSIS = AnalysisFiles.in_folder("<results>/precision/analysis").by_name()
+PRECISION_FIGURES = list(FIGURES)
 
 
 def code_of(adaptor):
@@ -43,6 +31,11 @@ def source_files(sources):
     return [
         str(Path(config["data_root"]) / source["path"]) for source in sources if source["kind"] == "jsonl"
     ]
+
+
+def data_root_for(files):
+    """`data_root` where a job reads files from it: moving the data reruns no job without any."""
+    return config["data_root"] if files else ""
 
 
 def task_files(tasks):
@@ -88,8 +81,9 @@ def base_excludes(wildcards):
 
 
 def local_folder(path):
-    """A policy's folder as an input; a hub id is none."""
-    return [path] if Path(path).is_dir() else []
+    """The files of a policy's folder, since a change inside leaves the folder's time as it is; a hub id has none."""
+    folder = Path(path)
+    return sorted(str(file) for file in folder.iterdir() if file.is_file()) if folder.is_dir() else []
 
 
 def external_policy(wildcards):
@@ -108,7 +102,7 @@ def training_job(wildcards):
         "template": config["data"]["train"]["template"],
         "device": config["device"],
         "compute_threads": config["compute_threads"],
-        "verification": config["verification"],
+        "verification_time_limit_s": config["verification"]["time_limit_s"],
         "training": STUDY["training"],
     }
 
@@ -130,11 +124,11 @@ def evaluation_job(wildcards, arm, seed, rep):
         "samples_factor": EVALUATION["base_samples_factor"] if is_base else 1,
         "max_batch_rows": EVALUATION["max_batch_rows"],
         "kl": None if is_base else EVALUATION["kl"],
-        "sparsity_eta": EVALUATION["sparsity_eta"],
-        "dtype": "float32",
+        "sparsity_eta": None if is_base else EVALUATION["sparsity_eta"],
+        "dtype": MODES[arm].evaluation if arm in MODES else "float32",
         "device": config["device"],
         "compute_threads": config["compute_threads"],
-        "verification": config["verification"],
+        "verification_time_limit_s": config["verification"]["time_limit_s"],
     }
 
 

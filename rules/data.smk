@@ -25,7 +25,7 @@ rule prepare_evaluation_task:
     params:
         data=lookup(dpath="data/evaluation/{task}", within=config),
         train=lambda wildcards: holdout_training_data(wildcards.task),
-        data_root=config["data_root"],
+        data_root=lambda wildcards: data_root_for(evaluation_source_files(wildcards)),
         code=code_of("prepare_evaluation_task.py"),
     script:
         "../workflow_scripts/prepare_evaluation_task.py"
@@ -50,7 +50,7 @@ rule prepare_training_data:
         runtime=config["resources"]["prepare_data"]["runtime"],
     params:
         data=config["data"]["train"],
-        data_root=config["data_root"],
+        data_root=data_root_for(source_files(config["data"]["train"]["sources"])),
         code=code_of("prepare_training_data.py"),
     script:
         "../workflow_scripts/prepare_training_data.py"

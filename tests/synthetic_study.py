@@ -1,7 +1,7 @@
 """A made-up precision study on disk, with numbers like those of the embedded default."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from rlvr.analysis.files import AnalysisFiles
 from rlvr.config.precision import AnalysisConfig
 from rlvr.evaluation.records import KlResult, RunLabel, SuiteResult, TaskResult, WeightChange
+from rlvr.precision import resolve_mode
 
 TASKS = ("add", "sub", "max", "rev", "sort", "rot")
 BASE = (0.718, 0.676, 0.452, 0.560, 0.685, 0.589)
@@ -26,10 +27,10 @@ KL = {
 SPARSITY = {"fp32": 0.066, "bf16": 0.741, "bf16_mixed": 0.066}
 METRICS = (
     "step", "reward_mean", "reward_std", "accuracy", "response_length_mean", "response_length_max",
-    "finished_share", "groups_kept", "groups_dropped", "resampling_rounds", "prompts_short", "loss",
+    "finished_share", "groups_kept", "groups_dropped", "resampling_rounds", "prompts_short", "rollouts", "loss",
     "entropy", "kl_base_k1", "kl_base_k3", "clip_fraction", "ratio_max", "grad_norm", "learning_rate",
     "logprob_mismatch_mean", "logprob_mismatch_max", "update_to_weight", "weights_changed_bf16",
-    "updates_lost", "seconds_rollout", "seconds_verify", "seconds_log_probs", "seconds_update",
+    "updates_lost", "updates", "seconds_rollout", "seconds_verify", "seconds_log_probs", "seconds_update",
     "seconds_step", "tokens", "tokens_per_second", "rollouts_per_second",
 )  # fmt: skip
 CONFIG = AnalysisConfig(
@@ -61,7 +62,7 @@ def task_result(task, accuracy, samples=16, spread=0.004, rng=None):
     return TaskResult(
         task, 512, samples, accuracy, 0.015, 0.004, (accuracy + shift, accuracy - shift),
         {"1": accuracy, "16": min(1.0, accuracy + 0.1)}, {"1": 0.015, "16": 0.01}, 1.0, 0.99, 3.2,
-        {"carry": accuracy, "no_carry": accuracy} if task == "add" else {},
+        {"carry": accuracy**2, "no_carry": accuracy} if task == "add" else {},
     )  # fmt: skip
 
 
@@ -69,10 +70,15 @@ def kl_result(task, kl):
     return KlResult(task, 256, 2, kl, kl / 20, kl * 1.01, kl / 18, kl * 0.99, kl / 19, 3.2)
 
 
-def write_base(folder, tasks=TASKS, accuracies=BASE):
+def write_base(folder, tasks=TASKS, accuracies=BASE, without_error=()):
+    """The base's suite; its accuracy has no sampling error on the tasks `without_error`."""
     path = folder / "eval" / "base" / "families.json"
+    results = (task_result(task, score, samples=64) for task, score in zip(tasks, accuracies, strict=True))
     results = tuple(
-        task_result(task, score, samples=64) for task, score in zip(tasks, accuracies, strict=True)
+        replace(found, samples=1, accuracy_se_sampling=None, accuracy_halves=None)
+        if found.task in without_error
+        else found
+        for found in results
     )
     SuiteResult(RunLabel("base", 0, 0), "families", "base", results, (), None, {}).write(path)
     return path
@@ -131,15 +137,16 @@ def write_manifest(path):
     return path
 
 
-def write_provenance(path, label):
+def write_provenance(path, label, dropout_rate=0.1):
     arm, seed, rep = label
     record = {
-        "job": {"mode": arm, "seed": seed, "rep": rep, "training": {"steps": 120}}, "mode": {"name": arm},
+        "job": {"mode": arm, "seed": seed, "rep": rep, "training": {"steps": 120}},
+        "mode": asdict(resolve_mode(arm, dropout_rate)), "prompts": {"used": 400, "too_long": 0, "room": 26},
         "inputs": {"problems": "ef" * 32}, "python": "3.11", "packages": {"torch": "2.13.0", "numpy": "2.3"},
-        "device": "cpu (AMD EPYC)", "threads": 1, "flags": {"deterministic": arm == "fp32"},
+        "device": "NVIDIA H100", "threads": 1, "flags": {"deterministic": arm == "fp32"},
         "dtypes": {"master": "bfloat16" if arm == "bf16" else "float32"},
         "weight_hash": f"{arm}{seed}{rep}".ljust(64, "0"), "parameters": 186_944, "seconds": 12.5 + seed,
-        "notes": ["bf16: dropout changes nothing here"] if arm == "bf16" else [],
+        "notes": ["bf16 noted this"] if arm == "bf16" else [],
     }  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record))

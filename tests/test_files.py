@@ -1,6 +1,8 @@
 """Writing never leaves half a file under its final name."""
 
 import gzip
+import subprocess
+import sys
 
 import pytest
 
@@ -43,3 +45,28 @@ def test_json_refuses_what_is_no_json(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "a.json", {"x": float("nan")})
     assert read_json(tmp_path / "a.json") == {"x": [1.5]}
+
+
+VICTIM = """
+import os, signal, sys
+from rlvr.files import atomic_path
+with atomic_path(sys.argv[1]) as temporary:
+    temporary.mkdir()
+    (temporary / "half").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_next_write_removes_what_a_killed_process_left(tmp_path):
+    target = tmp_path / "policy"
+    killed = subprocess.Popen([sys.executable, "-c", VICTIM, str(target)])
+    assert killed.wait() == -9
+    (left,) = tmp_path.iterdir()
+    other = tmp_path / f".policy.step2.{killed.pid}.tmp"  # of policy.step2
+    living = tmp_path / ".policy.1.tmp"
+    other.touch()
+    living.touch()
+    with atomic_path(target) as temporary:
+        assert not left.exists()
+        temporary.mkdir()
+    assert sorted(tmp_path.iterdir()) == sorted([target, other, living])

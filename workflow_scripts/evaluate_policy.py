@@ -17,4 +17,4 @@ files = EvaluationFiles(
     kl=snakemake.output.get("kl"),
     checkpoints=snakemake.params.checkpoints,
 )
-evaluate_policy(job, files)
+evaluate_policy(job, files, snakemake.resources.verification_workers)

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,17 +29,38 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove the temporaries of `path` whose process has been killed."""
+    temporaries = re.compile(rf"\.{re.escape(path.name)}\.(\d{{1,9}})\.tmp")
+    for sibling in path.parent.iterdir():
+        found = temporaries.fullmatch(sibling.name)
+        if found and not _runs(int(found[1])):
+            remove(sibling)
+
+
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success sync it and rename it to `path`.
 
     What the caller writes may be a file or a folder. On an error the temporary is removed and what stood
-    at `path` before is unchanged.
+    at `path` before is unchanged. A process that is killed leaves its temporary behind; the next one to write
+    `path` removes it. (So machines that share the folder must not write the same `path` at the same time.)
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     remove(temporary)
+    _remove_stale(path)
     try:
         yield temporary
         for written in [temporary, *temporary.rglob("*")] if temporary.is_dir() else [temporary]:

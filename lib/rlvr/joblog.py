@@ -32,7 +32,10 @@ def log_to(path: str | Path) -> None:
 
 
 def _report_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    logger = logging.getLogger("rlvr")
     if isinstance(error, UserError):
-        logging.getLogger("rlvr").error("error: %s", error)
+        logger.error("error: %s", error)
+    elif isinstance(error, KeyboardInterrupt):
+        logger.error("interrupted; the same command goes on from the newest checkpoint")
     else:
         sys.__excepthook__(kind, error, trace)

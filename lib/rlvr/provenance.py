@@ -3,6 +3,7 @@
 import hashlib
 import json
 import platform
+import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from importlib.metadata import version
@@ -10,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from rlvr.files import sha256_file
+from rlvr.sources import code_digest
+from rlvr.version import __version__
 
-PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "safetensors", "math-verify", "snakemake", "rlvr")
+PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "safetensors", "math-verify", "snakemake")
 
 
 def digest(record: Any) -> str:
@@ -32,11 +35,36 @@ def hash_inputs(paths: Mapping[str, str | Path]) -> dict[str, str]:
     return hashes
 
 
+def git_commit() -> str:
+    """Commit of the checkout that this package runs from; "" where it is no checkout, or git is missing."""
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        return ""
+    return found.stdout.strip()
+
+
+def resume_identity(job: Any, inputs: Mapping[str, str], entry_point: str, device: str) -> str:
+    """Digest of all that must be equal for a resume to give the same bits.
+
+    `inputs`: hashes of the input files; `entry_point`: the source file whose code the job runs.
+    """
+    plain = asdict(job) if is_dataclass(job) else job
+    return digest([plain, inputs, code_digest(entry_point), version("torch"), device])
+
+
 def environment() -> dict[str, Any]:
     """Python, platform and package versions."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "machine": platform.machine(),
-        "packages": {package: version(package) for package in PACKAGES},
+        "packages": {package: version(package) for package in PACKAGES} | {"rlvr": __version__},
+        "git_commit": git_commit(),
     }

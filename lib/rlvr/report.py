@@ -11,6 +11,7 @@ import pandas as pd
 import yaml
 from markupsafe import Markup
 
+from rlvr import report_provenance as records
 from rlvr import report_tables as tables
 from rlvr import report_words as words
 from rlvr.analysis.files import AnalysisFiles
@@ -97,20 +98,28 @@ def _content(inputs: ReportInputs, config: Mapping[str, Any]) -> dict[str, Any]:
     provenance = [read_json(path) for path in inputs.provenance]
     study = config["precision"]
     names, analysis = list(dict.fromkeys(arms["arm"])), study["analysis"]
+    labels = inputs.provenance_labels
+    factors = words.arm_factors(provenance, labels)
     return {
         "name": config["name"],
         "version": __version__,
         "verdicts": _verdicts(claims),
         "reference": analysis["reference"],
         "gains": read_json(files.gain),
-        "near_zero": words.near_zero_sentences(runs),
+        "warnings": [
+            *words.near_zero_sentences(runs),
+            *words.inert_sentences(provenance),
+            *words.same_weights_sentences(runs),
+        ],
         "scale": words.scale_sentence(config, runs, weights),
-        "factors": words.factor_sentences(names, analysis["reference"], study["dropout_rate"]),
-        "factors_table": words.factors_table(names, study["dropout_rate"]),
+        "factors": words.factor_sentences(names, analysis["reference"], factors)
+        + words.elsewhere_sentences(runs, labels),
+        "factors_table": words.factors_table(factors),
         "notes": words.note_sentences(provenance) + words.repeat_sentences(components),
         "figures": _figures(inputs.figures),
         "results": [
             tables.gains_table(arms, runs, analysis["confidence"]),
+            tables.strata_table(runs),
             tables.kl_table(arms),
             tables.weights_table(weights),
         ],
@@ -119,9 +128,9 @@ def _content(inputs: ReportInputs, config: Mapping[str, Any]) -> dict[str, Any]:
             tables.components_table(components),
             tables.pass_table(runs),
         ],
-        "data": tables.data_tables(manifest),
+        "data": [*records.data_tables(manifest), records.prompts_table(provenance, labels)],
         "configuration": _as_yaml(config),
-        "provenance": tables.provenance_tables(provenance, inputs.provenance_labels) if provenance else [],
+        "provenance": records.provenance_tables(provenance, labels) if provenance else [],
     }
 
 

@@ -1,13 +1,15 @@
 """The tables of the report, as text ready to print."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from rlvr.analysis.hypothesis import p_words, ratio_words
+from rlvr.analysis.gains import gain_rows
+from rlvr.analysis.hypothesis import POOLED, p_words, ratio_words
+from rlvr.analysis.load import POINTS, SEED_REPEAT
+from rlvr.analysis.tables import BASE_STRATUM
 
 
 @dataclass(frozen=True)
@@ -41,26 +43,48 @@ def _by_task(caption: str, arms: pd.DataFrame, cell: Mapping[tuple[str, str], st
     return Table(caption, ("task", *names), tuple(rows))
 
 
-def _gain_cell(row: Any) -> str:
-    """`+14.5 (1.1) [+13.1, +15.9]`."""
+def _gain_cell(row: Any, mark: str) -> str:
+    """`+14.5 (1.1) [+13.1, +15.9]`, with a mark behind."""
     mean, sd = number(row.mean, "{:+.1f}"), number(row.sd, "{:.1f}")
-    return f"{mean} ({sd}){_interval(row.low, row.high, '{:+.1f}')}"
+    return f"{mean} ({sd}){_interval(row.low, row.high, '{:+.1f}')}{mark}"
 
 
 def gains_table(arms: pd.DataFrame, runs: pd.DataFrame, confidence: float) -> Table:
     """ΔJ by task and arm, the base's accuracy beside it."""
-    deltas = arms[arms["metric"] == "delta_points"]
-    wide = deltas[deltas["interval"] == "seeds_and_base"]
-    cells = {(row.arm, row.task): _gain_cell(row) for row in (wide if len(wide) else deltas).itertuples()}
+    chosen = gain_rows(arms)
+    some = chosen["with_base"].any()
+    cells = {
+        row.Index: _gain_cell(row, "*" if some and not row.with_base else "") for row in chosen.itertuples()
+    }
     table = _by_task("", arms, cells)
     base = runs.groupby("task")["base_accuracy"].first()
     tasks = list(dict.fromkeys(arms["task"]))
     rows = tuple(
         (row[0], f"{100 * base[task]:.1f}", *row[1:]) for task, row in zip(tasks, table.rows, strict=True)
     )
-    covers = "the sampling error of the base included" if len(wide) else "over seeds only"
+    covers = "the sampling error of the base included" if some else "over seeds only"
     caption = f"ΔJ in points: mean over seeds (sd) [{100 * confidence:g} % interval, {covers}]"
+    if some and not chosen["with_base"].all():
+        caption += ". * over seeds only: with one sample per problem the base's error is not known"
     return Table(caption, ("task", "base, %", *table.head[1:]), rows)
+
+
+def strata_table(runs: pd.DataFrame) -> Table:
+    """The base's accuracy by stratum of the problems, and mean ΔJ by arm; no rows without strata."""
+    seeds = runs[runs["rep"] == SEED_REPEAT]
+    arms, rows = list(dict.fromkeys(runs["arm"])), []
+    for task, own in seeds.groupby("task", sort=False):
+        for column in (name for name in own if name.startswith(BASE_STRATUM)):
+            stratum, base = column.removeprefix(BASE_STRATUM), own[column]
+            if base.notna().any():
+                gains = (POINTS * (own[f"accuracy_{stratum}"] - base)).groupby(own["arm"]).mean()
+                cells = (number(gains.get(arm), "{:+.1f}") for arm in arms)
+                rows.append((task, stratum, number(POINTS * base.dropna().iloc[0], "{:.1f}"), *cells))
+    return Table(
+        "ΔJ in points by stratum of the problems: mean over seeds",
+        ("task", "stratum", "base, %", *arms),
+        tuple(rows),
+    )
 
 
 def _kl_cell(row: Any) -> str:
@@ -123,7 +147,10 @@ def _detectable(claim: Mapping[str, Any]) -> str:
         return f"power {claim['power']:.2f}"
     if not claim["detectable_by"]:
         return "–"
-    return "none" if claim["detectable"] is None else f"ratio {ratio_words(claim['detectable'])}"
+    if claim["detectable"] is None:
+        return "none"
+    alone = " on a single task" if claim["task"] == POOLED else ""
+    return f"ratio {ratio_words(claim['detectable'])}{alone}"
 
 
 def _beside(claim: Mapping[str, Any]) -> str:
@@ -155,95 +182,3 @@ def claims_table(claims: Sequence[Mapping[str, Any]]) -> Table:
         "power, or ratio found at 80 %", "verdict",
     )  # fmt: skip
     return Table("All tests; effects are differences in points (H1) or ratios (H2, H3)", head, rows)
-
-
-def data_tables(manifest: Mapping[str, Any]) -> list[Table]:
-    """Every data set: rows kept and dropped, verifier, template, source; and its hashes."""
-    sets = [
-        ("training", manifest["train"]),
-        *(("evaluation", entry) for entry in manifest["evaluation"].values()),
-    ]
-    counts = tuple(
-        (
-            use,
-            str(entry["task"]),
-            f"{entry['rows']:,}",
-            f"{entry['rows_read']:,}",
-            *(_count(entry.get(f"{what}_dropped")) for what in ("near_copies", "duplicates", "overlap")),
-            entry["verifier"],
-            entry["template"],
-            _source(entry["sources"]),
-        )
-        for use, entry in sets
-    )
-    hashes = tuple((use, str(entry["task"]), entry["sha256"], entry["prompts_sha256"]) for use, entry in sets)
-    head = ("use", "task", "rows", "read", "near-copies dropped", "duplicates dropped", "overlap dropped")
-    return [
-        Table("Data sets", (*head, "verifier", "template", "source"), counts),
-        Table("SHA-256 of the data sets", ("use", "task", "rows", "templated prompts"), hashes),
-    ]
-
-
-def _count(value: Any) -> str:
-    """A count, or the sum of counts by task."""
-    if isinstance(value, Mapping):
-        value = sum(value.values())
-    return "–" if value is None else f"{value:,}"
-
-
-def _source(source: Any) -> str:
-    """A source (or several) in short: its kind and what it names."""
-    if isinstance(source, Sequence) and not isinstance(source, str):
-        return ", ".join(map(_source, source))
-    if not isinstance(source, Mapping):
-        return str(source)
-    names = [str(source[key]) for key in ("path", "family", "split") if source.get(key)]
-    return " ".join([str(source.get("kind", "")), *names]).strip()
-
-
-def _flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested keys joined by dots; lists as JSON."""
-    flat: dict[str, str] = {}
-    for key, value in record.items():
-        if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = (
-                value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            )
-    return flat
-
-
-# What a run is called, and what every run's own copy says again.
-LABEL_KEYS = ("job.mode", "job.seed", "job.rep", "mode.name", "notes")
-# Differ in every run and are shown by run; what else differs is shown by arm.
-RUN_KEYS = ("weight_hash", "seconds")
-
-
-def provenance_tables(records: Sequence[Mapping[str, Any]], labels: Sequence[Sequence[Any]]) -> list[Table]:
-    """What all runs share, what differs between arms, and what each run has alone."""
-    flat = [_flatten(record) for record in records]
-    keys = [key for key in dict.fromkeys(key for record in flat for key in record) if key not in LABEL_KEYS]
-    shared = [key for key in keys if len({record.get(key) for record in flat}) == 1 and key not in RUN_KEYS]
-    arms: dict[str, list[dict[str, str]]] = {}
-    for record, (arm, _, _) in zip(flat, labels, strict=True):
-        arms.setdefault(arm, []).append(record)
-    by_arm = [
-        key
-        for key in keys
-        if key not in shared
-        and key not in RUN_KEYS
-        and all(len({record.get(key) for record in own}) == 1 for own in arms.values())
-    ]
-    by_run = [key for key in keys if key not in shared and key not in by_arm]
-    head = ("what", *arms)
-    between = tuple((key, *(own[0].get(key, "–") for own in arms.values())) for key in by_arm)
-    alone = tuple(
-        (arm, str(seed), str(rep), *(record.get(key, "–") for key in by_run))
-        for record, (arm, seed, rep) in zip(flat, labels, strict=True)
-    )
-    return [
-        Table("The same in every run", ("what", "value"), tuple((key, flat[0][key]) for key in shared)),
-        Table("Different between arms", head, between),
-        Table("By run", ("arm", "seed", "repeat", *by_run), alone),
-    ]

@@ -1,13 +1,14 @@
 """What the report says in sentences: the scale, the factors that differ, flags, scores near zero."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from itertools import combinations
 from typing import Any
 
 import pandas as pd
 
+from rlvr.analysis.load import SEED_REPEAT
 from rlvr.analysis.performance import NEAR_ZERO_ACCURACY
-from rlvr.precision import MODES, resolve_mode
+from rlvr.precision import MODES
 from rlvr.report_tables import Table
 
 FACTOR_NAMES = {
@@ -20,45 +21,55 @@ def _series(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def _factors(mode: str, dropout_rate: float) -> dict[str, str]:
-    """The factors of a mode as text."""
-    record = asdict(resolve_mode(mode, dropout_rate))
-    dropout = record.pop("dropout")
-    record["dropout"] = f"{dropout['kind']} {dropout['rate']:g}" if dropout["rate"] else "none"
-    del record["name"]
+def _factors(record: Mapping[str, Any]) -> dict[str, str]:
+    """The factors of a run as text, from its provenance."""
+    factors = {key: value for key, value in record["mode"].items() if key != "name"}
+    dropout = factors.pop("dropout")
+    factors["dropout"] = f"{dropout['kind']} {dropout['rate']:g}" if dropout["rate"] else "none"
+    # On a CPU no kernel is non-deterministic: a mode that allows such kernels is no different for it.
+    factors["deterministic"] = factors["deterministic"] or record["device"] == "cpu"
     words = {True: "yes", False: "no"}
     return {
         FACTOR_NAMES.get(key, key.replace("_", " ")): words[value] if isinstance(value, bool) else str(value)
-        for key, value in record.items()
+        for key, value in factors.items()
     }
 
 
-def factors_table(arms: Sequence[str], dropout_rate: float) -> Table:
-    """Factors in which the modes among `arms` differ."""
-    modes = {arm: _factors(arm, dropout_rate) for arm in arms if arm in MODES}
-    names = next(iter(modes.values()), {})
-    rows = [(name, *(mode[name] for mode in modes.values())) for name in names]
+def arm_factors(
+    records: Sequence[Mapping[str, Any]], labels: Sequence[Sequence[Any]]
+) -> dict[str, dict[str, str]]:
+    """The factors of every arm trained here, as its runs had them; `labels` are (arm, seed, repeat)."""
+    return {arm: _factors(record) for record, (arm, _, _) in zip(records, labels, strict=True)}
+
+
+def factors_table(factors: Mapping[str, Mapping[str, str]]) -> Table:
+    """Factors in which the arms differ."""
+    names = next(iter(factors.values()), {})
+    rows = ((name, *(own[name] for own in factors.values())) for name in names)
     return Table(
-        "Factors in which the arms differ", ("factor", *modes), tuple(r for r in rows if len(set(r[1:])) > 1)
+        "Factors in which the arms differ",
+        ("factor", *factors),
+        tuple(r for r in rows if len(set(r[1:])) > 1),
     )
 
 
-def factor_sentences(arms: Sequence[str], reference: str, dropout_rate: float) -> list[str]:
+def factor_sentences(
+    arms: Sequence[str], reference: str, factors: Mapping[str, Mapping[str, str]]
+) -> list[str]:
     """For each arm: in which factors it differs from the reference, and what that forbids to conclude."""
     sentences = []
     for arm in arms:
         if arm == reference:
             continue
-        if arm not in MODES or reference not in MODES:
+        if arm not in factors or reference not in factors:
             sentences.append(
                 f"{arm} or {reference} was trained elsewhere: which factors differ is not known here."
             )
             continue
-        own, other = _factors(arm, dropout_rate), _factors(reference, dropout_rate)
-        differing = [name for name in own if own[name] != other[name]]
+        differing = [name for name, value in factors[arm].items() if value != factors[reference][name]]
         if not differing:
             sentences.append(
-                f"{arm} and {reference} have the same factors: they cannot differ but by chance."
+                f"{arm} and {reference} have the same factors here: what they differ in is chance."
             )
         elif len(differing) == 1:
             sentences.append(f"{arm} differs from {reference} in {differing[0]} alone.")
@@ -66,6 +77,49 @@ def factor_sentences(arms: Sequence[str], reference: str, dropout_rate: float) -
             sentences.append(
                 f"{arm} differs from {reference} in {_series(differing)} at once; this comparison alone "
                 "cannot say which of them acts."
+            )
+    return sentences
+
+
+def elsewhere_sentences(runs: pd.DataFrame, labels: Sequence[Sequence[Any]]) -> list[str]:
+    """Arms that mix runs trained here with such from elsewhere."""
+    here = {(arm, int(seed), int(rep)) for arm, seed, rep in labels}
+    sentences = []
+    for arm, own in runs.groupby("arm", sort=False):
+        seeds = sorted({s for s, r in zip(own["seed"], own["rep"], strict=True) if (arm, s, r) not in here})
+        if seeds and any(name == arm for name, _, _ in here):
+            sentences.append(
+                f"{arm} holds runs trained elsewhere too (seed {_series([str(seed) for seed in seeds])}); "
+                "their factors are not known here."
+            )
+    return sentences
+
+
+def inert_sentences(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Factors that a mode has by its name, but that were switched off in its runs."""
+    without = dict.fromkeys(
+        record["mode"]["name"]
+        for record in records
+        if MODES[record["mode"]["name"]].dropout.rate and not record["mode"]["dropout"]["rate"]
+    )
+    return [
+        f"{mode} was trained with a dropout rate of 0 (precision.dropout_rate): it is {mode} without "
+        "dropout, and dropout cannot be a cause of any difference."
+        for mode in without
+    ]
+
+
+def same_weights_sentences(runs: pd.DataFrame) -> list[str]:
+    """Pairs of arms whose runs ended in identical weights in every seed that both have."""
+    seeds = runs[runs["rep"] == SEED_REPEAT].drop_duplicates(["arm", "seed"])
+    hashes = {arm: own.set_index("seed")["weight_hash"] for arm, own in seeds.groupby("arm", sort=False)}
+    sentences = []
+    for one, other in combinations(hashes, 2):
+        shared = hashes[one].index.intersection(hashes[other].index)
+        if len(shared) and (hashes[one][shared] == hashes[other][shared]).all():
+            sentences.append(
+                f"{one} and {other} ended in identical weights in every seed that both have: here they are "
+                "one arm, and no verdict on them says anything about precision."
             )
     return sentences
 
@@ -128,5 +182,5 @@ def repeat_sentences(components: pd.DataFrame) -> list[str]:
 
 
 def note_sentences(records: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the runs noted about themselves, such as a mode that changes nothing for this model; each once."""
+    """What the runs noted about themselves, such as prompts that were left out; each once."""
     return list(dict.fromkeys(note for record in records for note in record.get("notes", ())))

@@ -8,7 +8,7 @@ from synthetic_study import CONFIG, TASKS, write_base, write_run, write_study
 
 from rlvr.analysis.files import AnalysisFiles
 from rlvr.analysis.study import analyse_precision_study
-from rlvr.files import read_json
+from rlvr.files import read_json, write_json
 
 FILES = ("runs", "arms", "weights", "variance_components", "hypotheses", "gain")
 
@@ -29,7 +29,7 @@ def test_runs_table_is_one_row_per_run_and_task(analysed_study):
     assert list(dict.fromkeys(runs["arm"])) == ["fp32", "bf16", "bf16_mixed"]
     assert runs.loc[runs["on_task"], "task"].unique().tolist() == ["add"]
     assert np.allclose(runs["delta_points"], 100 * (runs["accuracy"] - runs["base_accuracy"]))
-    assert {"pass_at_1", "pass_at_16", "kl_full", "kl_k1", "kl_k3", "accuracy_carry"} <= set(runs)
+    assert {"pass_at_1", "pass_at_16", "kl_full", "kl_k1", "kl_k3", "base_accuracy_carry"} <= set(runs)
 
 
 def test_arms_table_has_students_interval_and_one_with_the_base(analysed_study):
@@ -104,7 +104,35 @@ def test_two_seeds_give_numbers_but_no_claim_of_variability(tmp_path):
     analyse_precision_study(CONFIG, "add", study.base_files, study.run_files, study.analysis)
     pooled = headline(read_json(study.analysis.hypotheses), "H2", "bf16")
     assert pooled["pvalue"] >= 1 / 6 and pooled["detectable"] is None
-    assert "cannot find any ratio" in pooled["sentence"]
+    assert "a test on a single task would find no ratio" in pooled["sentence"]
+
+
+def test_what_could_be_found_is_said_of_the_right_test(tmp_path):
+    rng = np.random.default_rng(5)
+    base, kl = write_base(tmp_path), np.ones(6)
+    labels = [(arm, seed, 1) for arm in ("fp32", "bf16") for seed in range(1, 6)]
+    runs = [write_run(tmp_path, label, rng.normal(0, 1, 6), kl) for label in labels]
+    claims = [
+        c for c in read_json(analyse(tmp_path, base, runs).hypotheses) if c["verdict"] == "inconclusive"
+    ]
+    by_kind = {c["task"] == "pooled": c["sentence"] for c in claims if c["id"] == "H2" and c["detectable"]}
+    assert "; a test on a single task would find a ratio of" in by_kind[True]
+    assert "; this test would find a ratio of" in by_kind[False]
+
+
+def test_kl_that_was_measured_on_some_tasks_only_is_named(tmp_path):
+    study = write_study(tmp_path, seeds=2)
+    record = read_json(study.run_files[0])
+    record["kl"] = record["kl"][:2]
+    write_json(study.run_files[0], record)
+    analyse_precision_study(CONFIG, "add", study.base_files, study.run_files, study.analysis)
+    reasons = {c["reason"] for c in read_json(study.analysis.hypotheses) if c["id"] == "H3"}
+    assert "the KL of fp32 seed 1 repeat 1 was not measured on max, rev, sort, rot" in reasons
+
+
+def test_files_by_name():
+    names = AnalysisFiles.in_folder("<results>/analysis").by_name()
+    assert tuple(names) == FILES and names["gain"] == "<results>/analysis/gain.json"
 
 
 def test_policies_that_solve_nothing(tmp_path):

@@ -36,8 +36,9 @@ SIMPLE = [
     (
         "base.architecture.heads",
         3,
-        "hidden_size 64 over 3 heads is no even number; allowed: heads of an even width",
+        "gives them no even whole width; allowed: numbers for which hidden_size / heads is even",
     ),
+    ("precision.training.minibatches", 33, "more than prompts in a step; allowed: at most 32"),
     ("base.examples.weights", {"ad": 1}, "ad is unknown (did you mean add?); allowed: add, sub, max"),
     ("precision.modes", ["fp33"], "fp33 is unknown (did you mean fp32?); allowed: fp32, bf16, bf16_mixed"),
     ("precision.modes", [["fp32"]], "allowed: fp32, bf16, bf16_mixed"),

@@ -8,7 +8,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 import yaml
 
-from rlvr.config import data, policy, precision, sources, verification
+from rlvr.config import data, policy, precision, sources
 from rlvr.config.build import build
 from rlvr.config.load import validate_config
 from rlvr.config.schema import SCHEMA_PATH, fill_defaults, read_schema, resolve
@@ -17,7 +17,6 @@ ROOT = SCHEMA_PATH.parents[1]
 
 # Every section of the schema that has a dataclass.
 SECTIONS = {
-    "verification": verification.VerificationConfig,
     "train_data": data.TrainDataConfig,
     "holdout": data.HoldoutConfig,
     "evaluation_data": data.EvaluationDataConfig,

@@ -151,7 +151,9 @@ def test_holdout_larger_than_the_sources_is_an_error(study, tmp_path):
 def test_empty_training_set_is_an_error_and_writes_nothing(study, tmp_path):
     write_rows(tmp_path / "same.jsonl", rows("same", 3))
     study.evaluation("same", jsonl("same.jsonl"))
-    with pytest.raises(DataError, match=r"data set dm is empty.*'rows_read': 3.*'same': 3"):
+    with pytest.raises(
+        DataError, match=r"data.train.sources: no problem is left of 3 rows read \(overlap_dropped 3\)"
+    ):
         study.train(train_config(jsonl("same.jsonl")))
     assert not study.problems["train"].exists() and not study.manifests["train"].exists()
 

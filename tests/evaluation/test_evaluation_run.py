@@ -35,7 +35,7 @@ def _job(**replaced) -> EvaluationJob:
         "dtype": "float32",
         "device": "cpu",
         "compute_threads": 1,
-        "verification": {"workers": 1, "time_limit_s": 10.0},
+        "verification_time_limit_s": 10.0,
     }
     return build(EvaluationJob, job | replaced)
 

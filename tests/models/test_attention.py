@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from rlvr.models.attention import SHORT, attend
+from rlvr.models.attention import SHORT, AttentionDropout, attend
+from rlvr.precision import Dropout
 
 
 def attention_by_loops(queries, keys, values, mask):
@@ -39,3 +40,15 @@ def test_attention_equals_a_loop(dtype, tolerance, slots, causal):
     torch.testing.assert_close(
         result.double(), attention_by_loops(queries, keys, values, mask), atol=tolerance, rtol=0
     )
+
+
+def test_dropout_keeps_the_mean_in_bf16():
+    """Of values that are all one, the mean over many masks is one; with a factor rounded to bf16, 0.9984."""
+    generator = torch.Generator().manual_seed(0)
+    queries, keys = (torch.randn(64, 8, 64, 8, generator=generator).bfloat16() for _ in range(2))
+    dropout = AttentionDropout(Dropout("standard", 0.1), generator)
+    mask = torch.ones(64, 1, 64, 64, dtype=torch.bool)
+    totals = attend(queries, keys, torch.ones_like(keys), mask, dropout).float()[..., 0]
+    error = totals.std().item() / totals.numel() ** 0.5
+    assert error < 0.0004
+    assert totals.mean().item() == pytest.approx(1.0, abs=3 * error)

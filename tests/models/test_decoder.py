@@ -131,10 +131,10 @@ def test_dropout_is_off_unless_passed_and_follows_its_generator(folder):
 
 
 def test_dropout_zeroes_at_its_rate_and_keeps_the_mean():
-    dropped = dropout(0.25)(torch.ones(400, 1000, dtype=BF16)).float()
-    # Shares of 400,000 draws: six standard deviations are 0.004. bf16 rounds 4/3 by 0.2 %.
+    dropped = dropout(0.25)(torch.ones(400, 1000))
+    # Shares of 400,000 draws: six standard deviations are 0.004, and a third more for the mean.
     assert (dropped == 0).float().mean().item() == pytest.approx(0.25, abs=0.004)
-    assert dropped.mean().item() == pytest.approx(1.0, abs=0.01)
+    assert dropped.mean().item() == pytest.approx(1.0, abs=0.0055)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,9 @@ import json
 import pytest
 import torch
 from small_models import save_reference
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from rlvr.errors import UserError
 from rlvr.models.decoder import Decoder
@@ -42,9 +45,42 @@ def test_another_architecture_goes_through_transformers(tmp_path):
     assert not model.training
     assert torch.equal(model(IDS).logits, reference(IDS).logits)
     mixed = load_policy(tmp_path, FP32, BF16)
-    assert mixed(IDS).logits.dtype == BF16
     assert {parameter.dtype for parameter in mixed.parameters()} == {FP32}
     assert dict(mixed.named_parameters()).keys() == dict(reference.named_parameters()).keys()
+
+
+@pytest.mark.parametrize("master, compute", [(FP32, FP32), (FP32, BF16), (BF16, BF16)])
+@pytest.mark.parametrize("family", ["gpt2", "qwen2"])
+def test_logits_are_cast_where_asked(tmp_path, family, master, compute):
+    save_reference(tmp_path, family)
+    logits = {wide: load_policy(tmp_path, master, compute, wide)(IDS).logits for wide in (True, False)}
+    assert logits[False].dtype == compute
+    assert logits[True].dtype == FP32
+    assert torch.equal(logits[True], logits[False].float())
+
+
+@pytest.mark.parametrize("family", ["gpt2", "qwen2"])
+def test_all_ids_that_end_a_response_are_read_and_saved(tmp_path, family):
+    source, target = tmp_path / "source", tmp_path / "target"
+    save_reference(source, family, eos_token_id=5)
+    edit(source / "generation_config.json", eos_token_id=[6, 7])
+    target.mkdir()
+    model = load_policy(source, FP32, FP32)
+    assert model.end_ids == {5, 6, 7}
+    save_policy(model, load_tokenizer(source), target, read_config(source))
+    assert json.loads((target / "config.json").read_text())["eos_token_id"] == 5
+    assert load_policy(target, FP32, FP32).end_ids == {5, 6, 7, 257}
+
+
+@pytest.mark.parametrize("eos", [0, None])
+def test_an_eos_of_zero_or_none(tmp_path, eos):
+    save_reference(tmp_path)
+    edit(tmp_path / "config.json", eos_token_id=eos)
+    (tmp_path / "generation_config.json").unlink()
+    model = load_policy(tmp_path, FP32, FP32)
+    assert model.end_ids == ({0} if eos == 0 else set())
+    save_policy(model, load_tokenizer(tmp_path), tmp_path, read_config(tmp_path))
+    assert json.loads((tmp_path / "config.json").read_text())["eos_token_id"] == (0 if eos == 0 else 257)
 
 
 def edit(path, **changes):
@@ -88,3 +124,16 @@ def test_an_unreachable_hub_says_how_to_fetch(monkeypatch, tmp_path):
 def test_a_folder_that_is_no_policy_is_named(tmp_path):
     with pytest.raises(UserError, match=r"no config\.json"):
         load_policy(tmp_path, FP32, FP32)
+
+
+def test_a_pad_token_that_the_model_has_no_row_for_is_replaced_by_eos(tmp_path):
+    words = {"a": 0, "b": 1, "<unk>": 2, "<eos>": 3}
+    backend = Tokenizer(WordLevel(words, unk_token="<unk>"))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<eos>", unk_token="<unk>")
+    save_reference(tmp_path, tokenizer=tokenizer, vocab_size=4, eos_token_id=3, pad_token_id=None)
+    # What transformers makes of it: a pad token that it adds itself, one beyond the vocabulary.
+    assert AutoTokenizer.from_pretrained(tmp_path).pad_token_id == 4
+    assert load_tokenizer(tmp_path).pad_token_id == 3
+    edit(tmp_path / "config.json", vocab_size=3)
+    with pytest.raises(UserError, match="no end-of-sequence token among the model's 3 tokens"):
+        load_tokenizer(tmp_path)

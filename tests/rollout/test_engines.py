@@ -9,7 +9,7 @@ from small_models import save_reference
 from rlvr.data.families import CHARACTERS
 from rlvr.errors import UserError
 from rlvr.models.loading import load_policy, load_tokenizer
-from rlvr.models.tokenizers import character_tokenizer
+from rlvr.models.tokenizers import PAD_TOKEN, character_tokenizer
 from rlvr.rollout.engine import GenerationRequest, SamplingParams
 from rlvr.rollout.native import NativeEngine
 from rlvr.rollout.opening import open_engine
@@ -138,6 +138,41 @@ def test_stop_strings_end_a_response_and_stay_in_it(setup):
     assert hits
 
 
+@pytest.mark.parametrize("how", ["end_ids", "stop"])
+def test_other_tokens_that_end_a_response(setup, how, monkeypatch):
+    """An id of the model's own files, and a special token (here the pad token) as a stop string."""
+    other = setup.tokenizer.pad_token_id if how == "stop" else setup.tokenizer.encode("7")[0]
+    free = setup.engine().generate(requests(24), SamplingParams(10), seed=0)
+    if how == "end_ids":
+        monkeypatch.setattr(setup.model, "end_ids", frozenset({other, 50256}))  # one it does not have
+    stop = (PAD_TOKEN, "99") if how == "stop" else ("99",)
+    ended = setup.engine(max_batch_rows=17).generate(requests(24), SamplingParams(10, stop=stop), seed=0)
+    hits = 0
+    for before, after in zip(free, ended, strict=True):
+        assert after.token_ids == before.token_ids[: len(after.token_ids)]
+        assert other not in after.token_ids[:-1]
+        if after.token_ids[-1] == other:
+            hits += 1
+            assert after.finish_reason == "stop"
+            assert after.text == setup.tokenizer.decode(after.token_ids, skip_special_tokens=True)
+    assert hits
+    forbidden = SamplingParams(10, min_tokens=8, stop=stop)
+    for rollout in setup.engine().generate(requests(24), forbidden, seed=0):
+        assert not {other, EOS} & set(rollout.token_ids[:8])
+
+
+def test_shared_weights_sample_the_same_and_are_not_written(setup):
+    params = SamplingParams(max_tokens=10)
+    engine = open_engine(setup.model, setup.tokenizer, FP32, 64, share_weights=True)
+    assert engine.generate(requests(2), params, 0) == setup.engine().generate(requests(2), params, 0)
+    if setup.kind is NativeEngine:
+        assert {id(w) for _, w in engine.named_weights()} == {id(w) for w in setup.model.parameters()}
+        with pytest.raises(RuntimeError, match="another model's weights"):
+            engine.load_weights(setup.model.named_parameters())
+    other_dtype = open_engine(setup.model, setup.tokenizer, BF16, 64, share_weights=True)
+    assert {weight.dtype for _, weight in other_dtype.named_weights()} == {BF16}
+
+
 def test_weights_are_copied_cast_and_checked(setup):
     engine = setup.engine(dtype=BF16)
     assert {weight.dtype for _, weight in engine.named_weights()} == {BF16}
@@ -183,3 +218,30 @@ def test_autocast_of_the_trainer_does_not_reach_the_engine(tmp_path):
     tokenizer, params = load_tokenizer(tmp_path), SamplingParams(6)
     drawn = [open_engine(m, tokenizer, FP32, 8).generate(requests(2), params, 0) for m in (mixed, plain)]
     assert drawn[0] == drawn[1]
+
+
+@pytest.mark.parametrize("family", ["mistral", "gpt_neox"])
+@pytest.mark.parametrize("master, dtype", [(FP32, BF16), (BF16, BF16), (FP32, FP32)])
+def test_buffers_are_the_trainers(tmp_path, family, master, dtype):
+    """RoPE's frequencies stay in fp32 in an engine of bf16, as in the model that is trained."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    sizes = {"vocab_size": 24, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1} if family == "mistral" else {}
+    config = AutoConfig.for_model(
+        family, **sizes, **(heads or {"num_attention_heads": 2}), eos_token_id=EOS, bos_token_id=None
+    )
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    model = load_policy(tmp_path, master, master)
+    with torch.no_grad():
+        for _, buffer in model.named_buffers():
+            buffer.mul_(1.5)  # as a buffer that was stored with the weights would differ from a new one
+    engine = TransformersEngine(model, character_tokenizer(), dtype, 8)
+    theirs = dict(model.named_buffers())
+    ours = dict(engine._model.named_buffers())
+    assert ours.keys() == theirs.keys() != set()
+    for name, buffer in ours.items():
+        assert buffer.dtype == theirs[name].dtype
+        assert torch.equal(buffer, theirs[name])
+    assert {weight.dtype for _, weight in engine.named_weights()} == {dtype}
+    assert len(engine.generate(requests(2), SamplingParams(3), seed=0)) == 8

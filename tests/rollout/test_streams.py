@@ -2,7 +2,7 @@ import hashlib
 
 import numpy as np
 
-from rlvr.rollout.streams import RolloutStreams, stream_seed
+from rlvr.rollout.streams import RolloutStreams, named_generator, stream_seed
 
 
 def test_numbers_are_philox_keyed_by_who_draws():
@@ -35,3 +35,10 @@ def test_numbers_are_uniform():
     assert drawn.min() >= 0 and drawn.max() < 1
     # 10,000 numbers in ten bins: a standard deviation is 30.
     assert np.abs(np.histogram(drawn, bins=10, range=(0, 1))[0] - 1000).max() < 150
+
+
+def test_named_generators_share_no_stream():
+    names = [("epoch", 1, 2), ("epoch", 1, 2, 0), ("minibatches", 1, 2), ("epoch", 1, 3), ("epoch", 12)]
+    first = {named_generator(*name).integers(2**62) for name in names}
+    assert len(first) == len(names)
+    assert named_generator("epoch", 1, 2).integers(2**62) in first

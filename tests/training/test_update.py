@@ -14,7 +14,7 @@ from rlvr.errors import UserError
 from rlvr.models.tokenizers import small_tokenizer
 from rlvr.training.groups import overlong_penalty
 from rlvr.training.prompts import fitting_problems, step_problems
-from rlvr.training.update import clip_gradients, learning_rate, minibatches
+from rlvr.training.update import clip_gradients, kl_penalty, learning_rate, minibatches
 
 
 @pytest.mark.parametrize(("tokens", "expected"), [(1, 0.0), (12, 0.0), (13, -0.25), (14, -0.5), (16, -1.0)])
@@ -79,3 +79,15 @@ def test_prompts_that_leave_no_room_are_left_out():
     assert 0 < len(kept) < len(problems)
     with pytest.raises(UserError, match=r"none of the .* training prompts has at most 3 tokens"):
         fitting_problems(problems, "plain", small_tokenizer("characters"), room=3)
+
+
+def test_kl_penalty_is_k3_and_harmless_outside_the_mask():
+    log_probs = torch.tensor([[-1.0, -2.0, -200.0]], dtype=torch.float64, requires_grad=True)
+    base = torch.tensor([[-1.5, -1.0, 0.0]], dtype=torch.float64)
+    mask = torch.tensor([[True, True, False]])
+    penalty = kl_penalty(log_probs.float(), base.float(), mask, beta=0.5)
+    penalty.sum().backward()
+    expected = [0.5 * (math.exp(d) - d - 1) for d in (-0.5, 1.0)]
+    assert penalty[0].tolist() == pytest.approx([*expected, 0.0], rel=1e-5)
+    assert log_probs.grad[0].tolist() == pytest.approx([0.5 * (1 - math.exp(d)) for d in (-0.5, 1.0)] + [0.0])
+    assert kl_penalty(log_probs, base, mask, beta=0.0) is None

@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlvr.config.verification import VerificationConfig
 from rlvr.data.problem import Problem
 from rlvr.verify import VERIFIERS, Judge, Response
 from rlvr.verify.choice import extract_choice, judge_choice
@@ -82,7 +81,7 @@ def test_judge_keeps_order_over_verifiers():
     ]
     problems = [problem(verifier, answer) for verifier, answer, _, _ in cases]
     responses = [Response(text, True) for _, _, text, _ in cases]
-    with Judge(VerificationConfig(1, 10.0)) as judge:
+    with Judge(1, 10.0) as judge:
         verdicts = judge.judge(responses, problems)
         assert judge.judge([], []) == []
     assert [v.reward for v in verdicts] == [reward for *_, reward in cases]
@@ -98,7 +97,7 @@ def test_judge_ends_its_workers(monkeypatch):
             started.append(self)
 
     monkeypatch.setattr(subprocess, "Popen", Recorded)
-    with Judge(VerificationConfig(2, 10.0)) as judge:
+    with Judge(2, 10.0) as judge:
         judge.judge([Response("0.5", True)], [problem("math", "1/2")])
         assert [process.poll() for process in started] == [None]
     assert [process.poll() for process in started] == [-9]
@@ -106,7 +105,7 @@ def test_judge_ends_its_workers(monkeypatch):
 
 def test_unknown_verifier_names_the_task_and_what_is_allowed():
     with (
-        Judge(VerificationConfig(1, 10.0)) as judge,
+        Judge(1, 10.0) as judge,
         pytest.raises(ValueError, match=r"task task.*'code'.*exact, choice, math"),
     ):
         judge.judge([Response("x", True)], [problem("code", "x")])
@@ -115,7 +114,7 @@ def test_unknown_verifier_names_the_task_and_what_is_allowed():
 
 def test_lengths_must_agree():
     with (
-        Judge(VerificationConfig(1, 10.0)) as judge,
+        Judge(1, 10.0) as judge,
         pytest.raises(ValueError, match="1 responses for 0 problems"),
     ):
         judge.judge([Response("x", True)], [])

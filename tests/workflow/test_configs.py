@@ -130,7 +130,7 @@ GOOD = '{"id": "a", "question": "1+1=", "answer": "2"}\n'
     [
         (GOOD + '{"id": "b", "question": \n', "train.jsonl:2: "),
         (GOOD + '{"id": "b", "question": "2+2="}\n', "train.jsonl:2: "),
-        ("", "empty"),
+        ("", "data.train.sources: no problem is left of 0 rows read"),
     ],
     ids=["malformed", "no answer", "no rows"],
 )

@@ -1,6 +1,6 @@
 """Names of the files of an analysis."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
@@ -28,3 +28,7 @@ class AnalysisFiles:
             hypotheses=folder / "hypotheses.json",
             gain=folder / "gain.json",
         )
+
+    def by_name(self) -> dict[str, str]:
+        """Paths as text by the names of the fields, as a workflow names inputs and outputs."""
+        return {name: str(path) for name, path in asdict(self).items()}

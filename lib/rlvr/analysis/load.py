@@ -1,6 +1,6 @@
 """From the evaluation files of a study to one record per run."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -99,13 +99,27 @@ def _check_tasks(base: Run, runs: Sequence[Run], on_task: str) -> None:
     if on_task not in base.tasks:
         known = ", ".join(base.tasks)
         raise UserError(f"the base was not evaluated on the on-task {on_task!r}; it was on: {known}")
-    for run in runs:
-        differing = sorted(set(run.tasks) ^ set(base.tasks))
-        if differing:
-            raise UserError(
-                f"{_name(run.label)} and the base were not evaluated on the same tasks: "
-                f"{', '.join(differing)} is missing on one side"
-            )
+    wrong = [fault for run in runs for fault in _task_faults(base, run)]
+    if wrong:
+        raise UserError(
+            "every run must be evaluated on the tasks and problems of the base, but:\n"
+            + "\n".join(f"- {fault}" for fault in wrong)
+        )
+
+
+def _task_faults(base: Run, run: Run) -> Iterator[str]:
+    """What keeps a run from comparison with the base, a sentence each; the order of tasks does not count."""
+    name = _name(run.label)
+    missing = [task for task in base.tasks if task not in run.tasks]
+    extra = [task for task in run.tasks if task not in base.tasks]
+    if missing:
+        yield f"{name} has no result on {', '.join(missing)}; evaluate it on them"
+    if extra:
+        yield f"the base has no result on {', '.join(extra)}, which {name} has; evaluate the base on them"
+    for task in (task for task in base.tasks if task in run.tasks):
+        counts = run.tasks[task].problems, base.tasks[task].problems
+        if counts[0] != counts[1]:
+            yield f"{name} has {counts[0]} problems of {task}, the base {counts[1]}; evaluate them alike"
 
 
 def load_study(

@@ -12,6 +12,8 @@ from rlvr.evaluation.records import KlResult, TaskResult
 from rlvr.statistics.components import VarianceComponents, split_half_components, within_group_components
 from rlvr.statistics.equivalence import mean_interval
 
+# Columns of runs.csv that begin so name the strata of problems.
+BASE_STRATUM = "base_accuracy_"
 RUN_KEYS = ("arm", "seed", "rep")
 ARM_COLUMNS = ("arm", "task", "on_task", "metric", "interval", "seeds", "mean", "sd", "low", "high")
 COMPONENT_COLUMNS = (
@@ -54,6 +56,13 @@ def _task_columns(scored: TaskResult, base: TaskResult) -> dict[str, float | Non
     }
 
 
+def _strata_columns(scored: TaskResult, base: TaskResult) -> dict[str, float | None]:
+    """The columns accuracy_X and base_accuracy_X of every stratum X of the task's problems."""
+    return {f"accuracy_{name}": value for name, value in scored.strata.items()} | {
+        f"{BASE_STRATUM}{name}": base.strata.get(name) for name in scored.strata
+    }
+
+
 def runs_table(study: Study) -> pd.DataFrame:
     """One row per run and task: shares in [0, 1], `_points` in points, KL in nats per response."""
     rows = []
@@ -65,7 +74,7 @@ def runs_table(study: Study) -> pd.DataFrame:
                 | {"task": task, "on_task": task == study.on_task, "suite": run.suites[task]}
                 | _task_columns(scored, study.base.tasks[task])
                 | {f"pass_at_{k}": value for k, value in scored.pass_at.items()}
-                | {f"accuracy_{stratum}": value for stratum, value in scored.strata.items()}
+                | _strata_columns(scored, study.base.tasks[task])
                 | _kl_columns(run.kl.get(task))
                 | {"weight_hash": run.weight_hash}
             )

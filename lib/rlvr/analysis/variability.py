@@ -112,9 +112,10 @@ def _need(claim: Hypothesis) -> str:
     """What the test could have found, said where nothing was found."""
     if claim.verdict != "inconclusive":
         return ""
+    test = "a test on a single task" if claim.task == POOLED else "this test"
     if claim.detectable is None:
-        return "; with so few seeds this test cannot find any ratio with 80 % power"
-    return f"; on one task the test finds a ratio of {ratio_words(claim.detectable)} with 80 % power"
+        return f"; with so few seeds {test} would find no ratio with 80 % power, however large"
+    return f"; {test} would find a ratio of {ratio_words(claim.detectable)} with 80 % power"
 
 
 def off_task_variability(study: Study, config: AnalysisConfig, arm: str) -> list[Hypothesis]:

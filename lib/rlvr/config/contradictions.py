@@ -34,8 +34,8 @@ def _check_base(base: Section) -> Iterator[str]:
     shape = base["architecture"]
     width, heads = shape["hidden_size"], shape["heads"]
     if width % (2 * heads):
-        wrong = f"hidden_size {width} over {heads} heads is no even number"
-        yield _line("base.architecture.heads", wrong, "heads of an even width")
+        wrong = f"{heads} heads share hidden_size {width}, which gives them no even whole width"
+        yield _line("base.architecture.heads", wrong, "numbers for which hidden_size / heads is even")
     if heads % shape["kv_heads"]:
         yield _line("base.architecture.kv_heads", "does not divide heads", f"divisors of {heads}")
     examples = base["examples"]
@@ -73,10 +73,10 @@ def _check_holdout(data: Section) -> Iterator[str]:
 
 def _check_training(training: Section) -> Iterator[str]:
     prefix, sampling = "precision.training", training["sampling"]
-    rollouts = training["prompts_per_step"] * training["group_size"]
+    prompts = training["prompts_per_step"]
     at_most = f"at most {sampling['max_tokens']}"
-    if training["minibatches"] > rollouts:
-        yield _line(f"{prefix}.minibatches", "more than rollouts in a step", f"at most {rollouts}")
+    if training["minibatches"] > prompts:  # a minibatch holds whole groups
+        yield _line(f"{prefix}.minibatches", "more than prompts in a step", f"at most {prompts}")
     if sampling["min_tokens"] > sampling["max_tokens"]:
         yield _line(f"{prefix}.sampling.min_tokens", "above max_tokens", at_most)
     if training["overlong"]["buffer_tokens"] > sampling["max_tokens"]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from rlvr.config.contradictions import find_contradictions
+from rlvr.config.contradictions import HUB_ID, find_contradictions
 from rlvr.config.schema import fill_defaults, find_problems, read_schema
 from rlvr.errors import UserError
 
@@ -42,18 +42,23 @@ def load_config(path: str | Path) -> Config:
 
 
 def check_data_files(config: Config) -> None:
-    """Raise one ConfigError that names every local data file of a valid config that is not there."""
+    """Raise one ConfigError that names every local file or model of a valid config that is not there."""
     root = Path(config["data_root"])
     missing = [
         f"{key}.path: the file {root / section['path']} does not exist"
         for key, section in _file_sections(config)
         if not (root / section["path"]).is_file()
     ]
+    missing += [
+        f"{key}.path: the folder {policy['path']} does not exist, and it is no hub id"
+        for key, policy in _policy_sections(config)
+        if not Path(policy["path"]).is_dir() and not HUB_ID.fullmatch(policy["path"])
+    ]
     if missing:
         where = f"data_root is {config['data_root'] or 'empty'} (from {Path.cwd()})"
         advice = "put the files there, or set data_root to the folder that has them"
         lines = "\n".join(f"  {line}" for line in missing)
-        raise ConfigError(f"data files are missing; {where}; {advice}:\n{lines}")
+        raise ConfigError(f"files are missing; {where}; {advice}:\n{lines}")
 
 
 def _file_sections(config: Config) -> Iterator[tuple[str, Config]]:
@@ -65,3 +70,10 @@ def _file_sections(config: Config) -> Iterator[tuple[str, Config]]:
             yield f"data.evaluation.{task}.source", data["source"]
     if config["base"].get("examples", {}).get("kind") == "jsonl":
         yield "base.examples", config["base"]["examples"]
+
+
+def _policy_sections(config: Config) -> Iterator[tuple[str, Config]]:
+    if config["base"]["kind"] == "pretrained":
+        yield "base", config["base"]
+    for number, policy in enumerate(config["precision"]["external_policies"]):
+        yield f"precision.external_policies.{number}", policy

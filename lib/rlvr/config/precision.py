@@ -6,7 +6,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class SamplingConfig:
-    """How training rollouts are drawn; stop strings are kept at the end of the response."""
+    """How training rollouts are drawn; stop strings are kept at the end, special tokens excepted."""
 
     temperature: float
     top_p: float

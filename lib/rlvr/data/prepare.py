@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,15 @@ def _prompts(problems: Sequence[Problem], template: str) -> dict[str, Any]:
     return {"prompts_sha256": digest.hexdigest(), "longest_prompt_bytes": longest}
 
 
+def _dropped(facts: Mapping[str, Any]) -> str:
+    """What was dropped and how much of it, in words."""
+    counts = {
+        name: value for name, value in facts.items() if name.endswith(("dropped", "excluded", "held_out"))
+    }
+    counts["overlap_dropped"] = sum(facts["overlap_dropped"].values())
+    return ", ".join(f"{name} {count}" for name, count in counts.items() if count) or "none dropped"
+
+
 def _write(
     problems: Sequence[Problem],
     facts: dict[str, Any],
@@ -102,12 +111,13 @@ def _write(
 ) -> None:
     """Write the problems and the manifest's entry of one data set."""
     if not problems:
-        counts = {
-            name: value
-            for name, value in facts.items()
-            if name.endswith(("read", "dropped", "excluded", "held_out"))
-        }
-        raise DataError(f"data set {facts['task']} is empty: {counts}; check its sources in the config")
+        section = (
+            "data.train.sources" if facts["role"] == "train" else f"data.evaluation.{facts['task']}.source"
+        )
+        raise DataError(
+            f"{section}: no problem is left of {facts['rows_read']} rows read ({_dropped(facts)}); "
+            "give a source with rows that are not in an evaluation task"
+        )
     prompts = _prompts(problems, template)
     write_jsonl(problems_path, map(asdict, problems))
     entry = {**facts, "rows": len(problems), "sha256": sha256_file(problems_path), "template": template}

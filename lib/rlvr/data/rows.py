@@ -100,6 +100,10 @@ def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             row = json.loads(line.decode("utf-8"), parse_constant=_no_constant, parse_float=str)
         except UnicodeDecodeError as error:
             raise DataError(f"{path}:{number}: not UTF-8 ({error})") from error
+        except json.JSONDecodeError as error:
+            raise DataError(
+                f"{path}:{number}: malformed JSON at column {error.colno} ({error.msg})"
+            ) from error
         except (ValueError, RecursionError) as error:
             raise DataError(f"{path}:{number}: malformed JSON ({error})") from error
         if not isinstance(row, dict):

@@ -12,8 +12,9 @@ from rlvr.evaluation.records import KlResult
 from rlvr.policy import collate
 from rlvr.rollout.engine import Rollout
 
-# Logits of both models that are held at once: 2 × 2²⁵ fp32 numbers are 268 MB.
-MAX_LOGITS = 2**25
+# Logits of one model that are held at once, unless a single response has more: 2²⁴ float64 numbers are
+# 134 MB, and some five tensors of that size live together.
+MAX_LOGITS = 2**24
 
 
 @dataclass(frozen=True)
@@ -32,17 +33,19 @@ def sequence_kl(
     labels: Int[Tensor, "B S"],
     response_mask: Bool[Tensor, "B S"],
 ) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"], Float[Tensor, " B"]]:
-    """(full, k1, k3) of each row, summed over its response tokens, in fp32.
+    """(full, k1, k3) of each row, summed over its response tokens, in float64.
+
+    float64 because differences of fp32 log-probabilities cancel where the policy has hardly moved.
 
     full: Σ_t Σ_v π(v|t)·(log π(v|t) − log π₀(v|t)), exact given the prefixes. k1: Σ_t log π − log π₀ of the
     sampled token. k3: Σ_t (r − 1 − log r), r = π₀/π (Schulman 2020, "Approximating KL divergence"). Unbiased
     only for responses sampled from π at temperature 1.
     """
-    log_p = torch.log_softmax(policy(input_ids).logits, dim=-1, dtype=torch.float32)
-    log_q = torch.log_softmax(base(input_ids).logits, dim=-1, dtype=torch.float32)
+    log_p = torch.log_softmax(policy(input_ids).logits, dim=-1, dtype=torch.float64)
+    log_q = torch.log_softmax(base(input_ids).logits, dim=-1, dtype=torch.float64)
     full = (log_p.exp() * (log_p - log_q)).sum(-1)
     log_ratio = (log_q - log_p).gather(-1, labels.unsqueeze(-1)).squeeze(-1)
-    terms = (full, -log_ratio, log_ratio.exp() - 1.0 - log_ratio)
+    terms = (full, -log_ratio, torch.expm1(log_ratio) - log_ratio)
     return tuple(torch.where(response_mask, term, 0.0).sum(-1) for term in terms)
 
 

@@ -1,13 +1,11 @@
 """The records that an evaluation writes and the analysis reads."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 from rlvr.config.build import build
 from rlvr.files import read_json, write_json
-
-BASE_ARM = "base"
 
 
 @dataclass(frozen=True)
@@ -85,6 +83,7 @@ class SuiteResult:
     kl: tuple[KlResult, ...]
     weight_change: WeightChange | None
     seconds: dict[str, float]
+    provenance: dict[str, Any] = field(default_factory=dict)
 
     def write(self, path: str | Path) -> None:
         """Write as JSON."""

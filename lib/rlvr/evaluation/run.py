@@ -5,21 +5,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from rlvr.arithmetic import configure_arithmetic
 from rlvr.config.build import build
 from rlvr.config.precision import EvaluationTaskConfig, KlConfig
-from rlvr.config.verification import VerificationConfig
 from rlvr.data.prepare import read_problems
 from rlvr.data.problem import Problem
 from rlvr.data.templates import apply_template
 from rlvr.devices import describe_device, resolve_device
 from rlvr.diagnostics.sparsity import relative_change, update_sparsity
+from rlvr.errors import UserError
 from rlvr.evaluation.kl import measure_kl, summarise_kl
 from rlvr.evaluation.records import KlResult, RunLabel, SuiteResult, TaskResult, WeightChange
 from rlvr.evaluation.sampling import (
@@ -35,11 +33,11 @@ from rlvr.files import write_jsonl
 from rlvr.models.loading import load_policy, load_tokenizer
 from rlvr.models.weights import weight_hash
 from rlvr.precision import torch_dtype
-from rlvr.provenance import digest, environment, hash_inputs
+from rlvr.provenance import environment, hash_inputs, resume_identity
 from rlvr.rollout.engine import GenerationRequest, RolloutEngine, SamplingParams
 from rlvr.rollout.opening import open_engine
 from rlvr.sources import code_digest
-from rlvr.training.checkpoint import clear_checkpoints, load_checkpoint, save_checkpoint
+from rlvr.training.checkpoint import clear_checkpoints, load_checkpoint, only_process, save_checkpoint
 from rlvr.verify.registry import Judge
 
 logger = logging.getLogger(__name__)
@@ -50,7 +48,10 @@ CHECKPOINT_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class EvaluationJob:
-    """Everything that decides an evaluation, besides its input files. `kl` is null for the base."""
+    """Everything that decides an evaluation, besides its input files.
+
+    `kl` and `sparsity_eta` are null for the base, which has no distance from itself.
+    """
 
     arm: str
     seed: int
@@ -64,11 +65,11 @@ class EvaluationJob:
     samples_factor: int
     max_batch_rows: int
     kl: KlConfig | None
-    sparsity_eta: float
+    sparsity_eta: float | None
     dtype: str
     device: str
     compute_threads: int
-    verification: VerificationConfig
+    verification_time_limit_s: float
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,17 @@ class Findings:
     seconds: dict[str, float] = field(default_factory=lambda: {"rollout": 0.0, "verify": 0.0, "kl": 0.0})
 
 
+def _require_same_shapes(policy: nn.Module, base: nn.Module, files: EvaluationFiles) -> None:
+    """UserError unless both have the same weights by name and shape: KL and sparsity compare them."""
+    ours, theirs = ({name: p.shape for name, p in model.named_parameters()} for model in (policy, base))
+    if ours != theirs:
+        names = sorted({name for name, _ in ours.items() ^ theirs.items()})
+        raise UserError(
+            f"{files.policy} cannot be compared with the base {files.base}: {len(names)} weights differ in "
+            f"name or shape, first {names[0]}; a policy must be trained from the study's base model"
+        )
+
+
 @contextmanager
 def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
     started = time.perf_counter()
@@ -112,6 +124,8 @@ class Evaluation:
         self.tokenizer = load_tokenizer(files.policy)
         self.policy = self._load(files.policy)
         self.base = self._load(files.base) if files.base else None
+        if self.base is not None:
+            _require_same_shapes(self.policy, self.base, files)
 
     def _load(self, path: str) -> nn.Module:
         dtype = torch_dtype(self.job.dtype)
@@ -196,17 +210,21 @@ class Evaluation:
         )
 
 
-def _identity(job: EvaluationJob, files: EvaluationFiles, device: torch.device) -> str:
+def _inputs(job: EvaluationJob, files: EvaluationFiles) -> dict[str, str]:
     policies = {"policy": files.policy} | ({"base": files.base} if files.base else {})
-    inputs = hash_inputs(policies | dict(zip(job.tasks, files.problems, strict=True)))
-    versions = environment()["packages"]["torch"]
-    return digest([asdict(job), inputs, code_digest(Path(__file__)), versions, describe_device(device)])
+    return hash_inputs(policies | dict(zip(job.tasks, files.problems, strict=True)))
 
 
-def evaluate_policy(job: EvaluationJob, files: EvaluationFiles) -> None:
+def evaluate_policy(job: EvaluationJob, files: EvaluationFiles, verification_workers: int = 1) -> None:
     """Evaluate every task of the suite and write the results; resume after the last finished task."""
+    with only_process(files.checkpoints):
+        _evaluate(job, files, verification_workers)
+
+
+def _evaluate(job: EvaluationJob, files: EvaluationFiles, verification_workers: int) -> None:
     evaluation = Evaluation(job, files)
-    identity = _identity(job, files, evaluation.device)
+    inputs = _inputs(job, files)
+    identity = resume_identity(job, inputs, __file__, describe_device(evaluation.device))
     saved = load_checkpoint(files.checkpoints, identity)
     findings = Findings(**saved[1]) if saved else Findings()
     done = {record["task"] for record in findings.tasks}
@@ -215,9 +233,14 @@ def evaluate_policy(job: EvaluationJob, files: EvaluationFiles) -> None:
     saved_at = time.monotonic()
     with (
         open_engine(
-            evaluation.policy, evaluation.tokenizer, dtype, job.max_batch_rows, evaluation.device
+            evaluation.policy,
+            evaluation.tokenizer,
+            dtype,
+            job.max_batch_rows,
+            evaluation.device,
+            share_weights=True,
         ) as engine,
-        Judge(job.verification) as judge,
+        Judge(verification_workers, job.verification_time_limit_s) as judge,
     ):
         for number, task in enumerate(job.tasks, 1):
             if task not in done:
@@ -233,6 +256,14 @@ def evaluate_policy(job: EvaluationJob, files: EvaluationFiles) -> None:
         kl=tuple(build(KlResult, record) for record in findings.kl),
         weight_change=evaluation.weight_change(),
         seconds=findings.seconds,
+        provenance={
+            "code_digest": code_digest(__file__),
+            "inputs": inputs,
+            **environment(),
+            "device": describe_device(evaluation.device),
+            "dtype": job.dtype,
+            "threads": job.compute_threads,
+        },
     )
     write_jsonl(files.samples, findings.samples)
     if files.kl is not None:

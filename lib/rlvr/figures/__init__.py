@@ -1,5 +1,5 @@
-"""Figures of the studies, as SVG and PDF."""
+"""Figures of the studies, as SVG and PDF; drawn by `rlvr.figures.draw`."""
 
-from rlvr.figures.draw import FIGURES, draw_precision_figures
+from rlvr.figures.captions import CAPTIONS, FIGURES
 
-__all__ = ["FIGURES", "draw_precision_figures"]
+__all__ = ["CAPTIONS", "FIGURES"]

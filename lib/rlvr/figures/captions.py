@@ -1,10 +1,11 @@
-"""Titles and captions of the figures, for the report."""
+"""The figures of the precision study: names, titles and captions. Light: it imports no matplotlib."""
 
 CAPTIONS: dict[str, tuple[str, str]] = {
     "delta_by_task": (
         "Gain by task",
         "ΔJ, accuracy minus the base's, in points. Open marks: each seed. Filled mark and bar: mean and "
-        "t interval over seeds, the sampling error of the base included where it is known.",
+        "t interval over seeds, the sampling error of the base included where it is known (more than one "
+        "sample per problem).",
     ),
     "variance_ratio": (
         "Variability over seeds, off-task",
@@ -19,8 +20,9 @@ CAPTIONS: dict[str, tuple[str, str]] = {
     ),
     "kl_drift": (
         "Drift from the base during training",
-        "KL to the base on the training rollouts (k3 estimator). Thin lines: each seed; thick lines: "
-        "mean. Rolling mean over a 24th of the steps.",
+        "KL to the base (k3 estimator) on each step's training rollouts, before its update: on-task prompts "
+        "only, those of the groups that were kept, not the snapshots and not the evaluation tasks. Thin "
+        "lines: each seed; thick lines: mean. Rolling mean over a 24th of the steps.",
     ),
     "sparsity": (
         "Weights that training left unchanged",
@@ -30,6 +32,9 @@ CAPTIONS: dict[str, tuple[str, str]] = {
     "training_curves": (
         "Training curves",
         "Mean over seeds, with a band of ± one standard deviation. Rolling mean over a 24th of the "
-        "steps. Reward, accuracy and entropy are of the rollouts of the step.",
+        "steps. All are of the training rollouts of the step: reward and accuracy of every group that was "
+        "sampled, KL and entropy of those that were kept.",
     ),
 }
+# The only list of figures: drawing, report and workflow take their names from here.
+FIGURES = tuple(CAPTIONS)

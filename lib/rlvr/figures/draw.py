@@ -1,19 +1,19 @@
 """Draw all figures of the precision study."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from rlvr.analysis.files import AnalysisFiles
 from rlvr.config.precision import AnalysisConfig
+from rlvr.figures.captions import FIGURES
 from rlvr.figures.curves import kl_drift, read_curves, training_curves
 from rlvr.figures.style import save, style
 from rlvr.figures.tasks import delta_by_task, kl_by_task, sparsity, variance_ratio
 from rlvr.files import read_json
-
-FIGURES = ("training_curves", "delta_by_task", "variance_ratio", "kl_by_task", "sparsity", "kl_drift")
 
 
 def draw_precision_figures(
@@ -23,7 +23,7 @@ def draw_precision_figures(
     metrics_labels: Sequence[Sequence[Any]],
     out_folder: str | Path,
 ) -> None:
-    """Write `{figure}.svg` and `{figure}.pdf` for every name in `FIGURES`.
+    """Write `{figure}.svg` and `{figure}.pdf` for every name in `rlvr.figures.captions.FIGURES`.
 
     `metrics_labels` are (mode, seed, repeat) of `metrics_files`, in the same order; ValueError if their
     numbers differ. Only the first repeat of each seed is drawn.
@@ -31,11 +31,15 @@ def draw_precision_figures(
     runs, arms = pd.read_csv(analysis.runs), pd.read_csv(analysis.arms)
     curves = read_curves(metrics_files, metrics_labels)
     order = list(dict.fromkeys(arms["arm"]))
+    weights, claims = pd.read_csv(analysis.weights), read_json(analysis.hypotheses)
+    drawings: dict[str, Callable[[], Figure]] = {
+        "training_curves": lambda: training_curves(curves, order),
+        "kl_drift": lambda: kl_drift(curves, order),
+        "delta_by_task": lambda: delta_by_task(runs, arms, order),
+        "kl_by_task": lambda: kl_by_task(runs, order),
+        "sparsity": lambda: sparsity(weights, order),
+        "variance_ratio": lambda: variance_ratio(claims, order, config.h2_smallest_ratio),
+    }
     with style():
-        save(training_curves(curves, order), out_folder, "training_curves")
-        save(kl_drift(curves, order), out_folder, "kl_drift")
-        save(delta_by_task(runs, arms, order), out_folder, "delta_by_task")
-        save(kl_by_task(runs, order), out_folder, "kl_by_task")
-        save(sparsity(pd.read_csv(analysis.weights), order), out_folder, "sparsity")
-        claims = read_json(analysis.hypotheses)
-        save(variance_ratio(claims, order, config.h2_smallest_ratio), out_folder, "variance_ratio")
+        for name in FIGURES:
+            save(drawings[name](), out_folder, name)

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
 
+from rlvr.analysis.gains import gain_rows
 from rlvr.analysis.hypothesis import POOLED
 from rlvr.analysis.load import SEED_REPEAT
 from rlvr.figures.style import arm_legend, arm_looks, dodge, new_figure, say
@@ -60,13 +61,10 @@ def _first_repeats(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def delta_by_task(runs: pd.DataFrame, arms: pd.DataFrame, order: Sequence[str]) -> Figure:
-    """ΔJ by task and arm: each seed, the mean, and its interval with the base's sampling error."""
+    """ΔJ by task and arm: each seed, the mean, and its interval as in `gain_rows`."""
     figure, looks = new_figure(3.5), arm_looks(order)
     axes = figure.subplots()
-    deltas = arms[arms["metric"] == "delta_points"]
-    wide = deltas[deltas["interval"] == "seeds_and_base"]
-    # One sample per problem leaves the base without a sampling error, and only the plain interval.
-    chosen = (wide if len(wide) else deltas).set_index(["arm", "task"])
+    chosen = gain_rows(arms)
     seeds = _first_repeats(runs)
     step = 0.72 / len(order)
     for column, task in enumerate(_tasks(arms)):

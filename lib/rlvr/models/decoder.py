@@ -153,6 +153,7 @@ class Decoder(nn.Module):
         self.config = config
         self.compute = compute
         self.logits_fp32 = logits_fp32
+        self.end_ids: frozenset[int] = frozenset()  # see load_policy
         self.model = Trunk(config, master)
         self.lm_head = (
             None if config.tied_embeddings else Linear(config.hidden_size, config.vocab_size, False, master)

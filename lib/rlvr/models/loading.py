@@ -1,8 +1,9 @@
 """Policies from and to folders in Hugging Face format."""
 
+import functools
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,32 +65,63 @@ def load_policy(
 
     Qwen2- and Llama-family models become a `Decoder`. Any other architecture goes through transformers:
     weights in `master`, and torch's autocast to `compute` where the two differ; its casts are then torch's.
+    `logits_fp32` says for both whether the logits come in fp32 or in the dtype of the last product.
+    The model's `end_ids` are the ids that end a response by its own files; engines add the tokenizer's EOS.
     """
     folder = policy_folder(path, revision)
     config = DecoderConfig.from_hf(read_config(folder))
     if config is None:
-        return _load_with_transformers(folder, master, compute, torch.device(device))
-    model = Decoder(config, master, compute, logits_fp32)
-    ignored = frozenset({"lm_head.weight"}) if config.tied_embeddings else frozenset()
-    copy_weights(read_weights(folder), dict(model.named_parameters()), ignored)
-    return model.to(device)
+        model = _load_with_transformers(folder, master, compute, logits_fp32, torch.device(device))
+    else:
+        model = Decoder(config, master, compute, logits_fp32)
+        ignored = frozenset({"lm_head.weight"}) if config.tied_embeddings else frozenset()
+        copy_weights(read_weights(folder), dict(model.named_parameters()), ignored)
+        model = model.to(device)
+    model.end_ids = _end_ids(folder)
+    return model
+
+
+def _end_ids(folder: Path) -> frozenset[int]:
+    """Every `eos_token_id` of the folder's configs: chat models end a turn with more than the tokenizer's."""
+    ids: set[int] = set()
+    for name in (CONFIG_FILE, GENERATION_CONFIG_FILE):
+        found = read_json(folder / name).get("eos_token_id") if (folder / name).is_file() else None
+        if found is not None:
+            ids.update(found if isinstance(found, list) else [found])
+    return frozenset(ids)
 
 
 def _load_with_transformers(
-    folder: Path, master: torch.dtype, compute: torch.dtype, device: torch.device
+    folder: Path, master: torch.dtype, compute: torch.dtype, logits_fp32: bool, device: torch.device
 ) -> nn.Module:
     from transformers import AutoModelForCausalLM
 
     logger.info("%s: not of the Qwen2 or Llama family, computed by transformers", folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=master).to(device).eval()
+    # Replaced on the instance, so that the weights keep their names.
     if compute != master:
-        # Replaced on the instance, so that the weights keep their names.
         model.forward = torch.autocast(device.type, dtype=compute)(model.forward)
+    if logits_fp32:
+        model.forward = _with_fp32_logits(model.forward)
     return model
 
 
+def _with_fp32_logits(forward: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(forward)
+    def cast(*arguments: Any, **settings: Any) -> Any:
+        output = forward(*arguments, **settings)
+        output.logits = output.logits.float()
+        return output
+
+    return cast
+
+
 def load_tokenizer(path: str | Path, revision: str = "") -> TextTokenizer:
-    """The tokenizer of a policy, with a pad token: EOS where it has none of its own."""
+    """The tokenizer of a policy, with a pad token: EOS where it has none of its own.
+
+    A pad token beyond the model's vocabulary counts as none: transformers adds one to Qwen2 tokenizers that
+    lack it, and the model has no row for it. UserError without an EOS that the model knows.
+    """
     folder = policy_folder(path, revision)
     small = SmallTokenizer.read(folder)
     if small is not None:
@@ -97,12 +129,13 @@ def load_tokenizer(path: str | Path, revision: str = "") -> TextTokenizer:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    if tokenizer.eos_token_id is None:
+    vocabulary = read_config(folder)["vocab_size"]
+    if tokenizer.eos_token_id is None or tokenizer.eos_token_id >= vocabulary:
         raise UserError(
-            f"{folder}: the tokenizer has no end-of-sequence token, so responses could never end; set "
-            "eos_token in its tokenizer_config.json"
+            f"{folder}: the tokenizer has no end-of-sequence token among the model's {vocabulary} tokens, so "
+            "responses could never end; set eos_token in its tokenizer_config.json"
         )
-    if tokenizer.pad_token_id is None:
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= vocabulary:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 
@@ -113,15 +146,20 @@ def save_policy(
     """Write a policy into the existing folder `path`, weights in the dtype that they have.
 
     `source_config`: the config.json that the model came from (`read_config`) or `DecoderConfig.to_hf`.
+    generation_config.json names all ids that end a response, so that the policy ends alike when loaded again.
     """
     folder = Path(path)
-    ends = source_config.get("eos_token_id") or tokenizer.eos_token_id
+    eos = source_config.get("eos_token_id")
+    eos = tokenizer.eos_token_id if eos is None else eos
+    ends = sorted(getattr(model, "end_ids", frozenset()) | {tokenizer.eos_token_id})
     dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
     config = {key: value for key, value in source_config.items() if key != "torch_dtype"}
-    write_json(folder / CONFIG_FILE, config | {"dtype": dtype, "eos_token_id": ends})
-    write_json(
-        folder / GENERATION_CONFIG_FILE, {"eos_token_id": ends, "pad_token_id": tokenizer.pad_token_id}
-    )
+    write_json(folder / CONFIG_FILE, config | {"dtype": dtype, "eos_token_id": eos})
+    generation = {
+        "eos_token_id": ends if len(ends) > 1 else ends[0],
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    write_json(folder / GENERATION_CONFIG_FILE, generation)
     tokenizer.save_pretrained(str(folder))
     write_weights(model.named_parameters(), folder)
     shutil.copymode(folder / CONFIG_FILE, folder / SINGLE_FILE)  # safetensors makes files for the owner alone

@@ -31,6 +31,9 @@ class TextTokenizer(Protocol):
     def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
         """Token ids of a text, with BOS and the like where the tokenizer has them and they are asked for."""
 
+    def convert_tokens_to_ids(self, tokens: str) -> int | None:
+        """Id of one token by its name; None, or the id of the unknown token, if there is none."""
+
     def decode(self, token_ids: Sequence[int], skip_special_tokens: bool = False) -> str:
         """Text of one sequence."""
 
@@ -79,6 +82,10 @@ class SmallTokenizer:
                 "base.tokenizer: bytes encodes any text"
             )
         return ids
+
+    def convert_tokens_to_ids(self, tokens: str) -> int | None:
+        """Id of one token by its name, special tokens included; None if there is none."""
+        return self._tokenizer.token_to_id(tokens)
 
     def decode(self, token_ids: Sequence[int], skip_special_tokens: bool = False) -> str:
         """Text of one sequence; bytes that are not UTF-8 become U+FFFD."""

@@ -1,7 +1,7 @@
 """The part that every engine of this package shares: plan rows, batch them, draw until all have ended."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import Self
 
 import torch
@@ -16,10 +16,18 @@ from rlvr.rollout.sampling import check_sampling
 
 
 class BatchedEngine(ABC):
-    """A `RolloutEngine` over a model that can prefill prompts and then take one token a row."""
+    """A `RolloutEngine` over a model that can prefill prompts and then take one token a row.
+
+    A response ends at the tokenizer's EOS and at each of the model's own `end_ids`.
+    """
 
     def __init__(
-        self, tokenizer: TextTokenizer, max_positions: int, max_batch_rows: int, device: torch.device
+        self,
+        tokenizer: TextTokenizer,
+        max_positions: int,
+        max_batch_rows: int,
+        device: torch.device,
+        end_ids: Set[int],
     ):
         if max_batch_rows < 1:
             raise UserError(f"max_batch_rows is {max_batch_rows}; allowed is 1 or more")
@@ -27,6 +35,7 @@ class BatchedEngine(ABC):
         self.max_positions = max_positions
         self._max_batch_rows = max_batch_rows
         self._device = device
+        self._end_ids = end_ids | {tokenizer.eos_token_id}
 
     @abstractmethod
     def load_weights(self, named_tensors: Iterable[tuple[str, Tensor]]) -> None:
@@ -81,7 +90,7 @@ class BatchedEngine(ABC):
         prompts = {row.request: row.prompt_ids for row in rows}
         position = {request: index for index, request in enumerate(prompts)}
         prompt_of_row = torch.tensor([position[row.request] for row in rows], device=self._device)
-        drawing = Drawing(rows, params, self._tokenizer, self._device)
+        drawing = Drawing(rows, params, self._tokenizer, self._end_ids, self._device)
         try:
             tokens = drawing.draw(self._prefill(list(prompts.values()), prompt_of_row, params.max_tokens))
             while (kept := drawing.remaining()) is not None:

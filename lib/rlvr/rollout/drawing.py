@@ -1,6 +1,6 @@
 """The state of one batch of responses while they are drawn."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import numpy as np
 import torch
@@ -21,16 +21,24 @@ class Drawing:
     """All rows begin together, so that step t draws token t of every row that is still in the batch.
 
     `slots` maps the batch's rows to the responses' rows. A row that has ended but is still in the batch
-    goes on drawing; `counts` says where its response ends.
+    goes on drawing; `counts` says where its response ends. `end_ids`: tokens that end a response, to which
+    stop strings that are special tokens are added.
     """
 
     def __init__(
-        self, rows: Sequence[Row], params: SamplingParams, tokenizer: TextTokenizer, device: torch.device
+        self,
+        rows: Sequence[Row],
+        params: SamplingParams,
+        tokenizer: TextTokenizer,
+        end_ids: Set[int],
+        device: torch.device,
     ):
         self._rows = rows
         self._params = params
         self._tokenizer = tokenizer
         self._stop = StopStrings(tokenizer, params.stop)
+        self._end_ids = end_ids | self._stop.token_ids
+        self._ends = torch.tensor(sorted(self._end_ids), device=device)
         self._uniforms = torch.from_numpy(np.stack([row.uniforms for row in rows])).to(device)
         self._tokens = torch.zeros(len(rows), params.max_tokens, dtype=torch.long, device=device)
         self._log_probs = torch.zeros(len(rows), params.max_tokens, dtype=torch.float32, device=device)
@@ -46,13 +54,15 @@ class Drawing:
         allowed = logits
         if self._step < self._params.min_tokens:
             allowed = logits.clone()
-            allowed[:, self._tokenizer.eos_token_id] = float("-inf")
+            # Configs may name an id that the model does not have.
+            allowed[:, self._ends[self._ends < logits.shape[1]]] = float("-inf")
         uniforms = self._uniforms[self._slots, self._step] if self._params.temperature > 0 else self._uniforms
         tokens = sample_tokens(allowed, uniforms, self._params.temperature, self._params.top_p)
         self._tokens[self._slots, self._step] = tokens
         self._log_probs[self._slots, self._step] = token_log_probs(logits, tokens)
         self._step += 1
-        ended = self._alive & ((tokens == self._tokenizer.eos_token_id) | self._completes_stop_string())
+        at_end = (tokens[:, None] == self._ends).any(dim=1)
+        ended = self._alive & (at_end | self._completes_stop_string())
         self._counts[self._slots[ended]] = self._step
         self._stopped[self._slots[ended]] = True
         self._alive &= ~ended
@@ -60,7 +70,7 @@ class Drawing:
 
     def _completes_stop_string(self) -> Tensor:
         hits = torch.zeros_like(self._alive)
-        if self._params.stop and self._step >= self._params.min_tokens:
+        if self._stop.texts and self._step >= self._params.min_tokens:
             alive = self._alive.nonzero()[:, 0]
             recent = self._tokens[self._slots[alive], max(0, self._step - self._stop.window) : self._step]
             ends = self._stop.ends(recent.tolist())
@@ -102,9 +112,9 @@ class Drawing:
     def _texts(self, tokens: list[list[int]], stopped: list[bool]) -> list[str]:
         """Decoded responses; one that a stop string ended is cut behind the string."""
         texts = self._tokenizer.batch_decode(tokens, skip_special_tokens=True)
-        if self._params.stop:
-            eos = self._tokenizer.eos_token_id
-            cut = [index for index, ids in enumerate(tokens) if stopped[index] and ids[-1] != eos]
+        if self._stop.texts:
+            ends = self._end_ids
+            cut = [index for index, ids in enumerate(tokens) if stopped[index] and ids[-1] not in ends]
             for index, end in zip(cut, self._stop.ends([tokens[index] for index in cut]), strict=True):
                 texts[index] = texts[index][:end]
         return texts

@@ -9,7 +9,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class SamplingParams:
-    """How to draw responses. Temperature 0 is greedy. Stop strings stay at the end of the text."""
+    """How to draw responses. Temperature 0 is greedy.
+
+    A stop string of plain text stays at the end of the response's text. One that is a special token of the
+    tokenizer (`<|im_end|>`) ends a response as EOS does: the token stays in `token_ids`, the text ends before
+    it, and `min_tokens` forbids it. A special token inside a longer stop string never matches.
+    """
 
     max_tokens: int
     temperature: float = 1.0
@@ -31,7 +36,7 @@ class GenerationRequest:
 class Rollout:
     """One response.
 
-    `token_ids` holds every sampled token, the end-of-sequence token included; `log_probs` are natural
+    `token_ids` holds every sampled token, the one that ends the response included; `log_probs` are natural
     logarithms of the untempered (temperature 1, unfiltered) model distribution, one per sampled token.
     `text` is the decoded response without special tokens.
     """

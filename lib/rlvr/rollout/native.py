@@ -16,6 +16,8 @@ from rlvr.rollout.batched import BatchedEngine
 class NativeEngine(BatchedEngine):
     """Holds its own copy of the weights, stored and computed in `dtype`; logits are cast to fp32.
 
+    With `share_weights` a given decoder that is stored and computed in `dtype` is used itself, not copied:
+    for weights that do not change while the engine is open. Any other model is copied all the same.
     The cache of a batch takes 2 × layers × kv_heads × head_dim × (prompt + max_tokens) numbers a row.
     """
 
@@ -26,21 +28,29 @@ class NativeEngine(BatchedEngine):
         dtype: torch.dtype,
         max_batch_rows: int,
         device: str | torch.device = "cpu",
+        share_weights: bool = False,
     ):
         """`model`: a decoder to start from, or only its config (then call `load_weights` first)."""
         config = model if isinstance(model, DecoderConfig) else model.config
-        super().__init__(tokenizer, config.max_positions, max_batch_rows, torch.device(device))
-        self._model = Decoder(config, master=dtype, compute=dtype).to(device).requires_grad_(False)
+        end_ids = model.end_ids if isinstance(model, Decoder) else frozenset()
+        super().__init__(tokenizer, config.max_positions, max_batch_rows, torch.device(device), end_ids)
         self._cache: KvCache | None = None
+        self._shared = share_weights and isinstance(model, Decoder) and _computes_in(model, dtype)
+        if self._shared:
+            self._model = model
+            return
+        self._model = Decoder(config, master=dtype, compute=dtype).to(device).requires_grad_(False)
         if isinstance(model, Decoder):
             self.load_weights(model.named_parameters())
 
     def load_weights(self, named_tensors: Iterable[tuple[str, Tensor]]) -> None:
         """Copy the trainer's weights by name, cast to the engine's dtype."""
+        if self._shared:
+            raise RuntimeError("this engine samples with another model's weights, so it can load none")
         copy_weights(named_tensors, dict(self.named_weights()))
 
     def named_weights(self) -> Iterable[tuple[str, Tensor]]:
-        """The engine's own copy."""
+        """The weights that it samples with."""
         return self._model.named_parameters()
 
     def _prefill(self, prompts: list[tuple[int, ...]], rows: Tensor, max_tokens: int) -> Tensor:
@@ -66,3 +76,7 @@ class NativeEngine(BatchedEngine):
 
     def _release(self) -> None:
         self._cache = None
+
+
+def _computes_in(model: Decoder, dtype: torch.dtype) -> bool:
+    return model.compute == dtype and all(weight.dtype == dtype for weight in model.parameters())

@@ -16,7 +16,12 @@ def open_engine(
     dtype: torch.dtype,
     max_batch_rows: int,
     device: str | torch.device = "cpu",
+    share_weights: bool = False,
 ) -> BatchedEngine:
-    """An engine with its own copy of the model's weights in `dtype`: native for a `Decoder`."""
-    engine = NativeEngine if isinstance(model, Decoder) else TransformersEngine
-    return engine(model, tokenizer, dtype, max_batch_rows, device)
+    """An engine with its own copy of the model's weights in `dtype`: native for a `Decoder`.
+
+    `share_weights` spares the copy where it can, see `NativeEngine`; such an engine refuses `load_weights`.
+    """
+    if isinstance(model, Decoder):
+        return NativeEngine(model, tokenizer, dtype, max_batch_rows, device, share_weights)
+    return TransformersEngine(model, tokenizer, dtype, max_batch_rows, device)

@@ -1,4 +1,4 @@
-"""Stop strings, matched on decoded text."""
+"""Stop strings, matched on decoded text, or by id where one is a special token."""
 
 from collections.abc import Sequence
 
@@ -7,16 +7,22 @@ from rlvr.models.tokenizers import TextTokenizer
 
 
 class StopStrings:
-    """Tells when the newest token completes a stop string, and cuts the text behind it."""
+    """Tells when the newest token completes a stop string, and cuts the text behind it.
+
+    `texts` are the strings matched on text. Decoding leaves special tokens out, so that a string which is one
+    could never match: `token_ids` are the ids of those, for the caller to compare.
+    """
 
     def __init__(self, tokenizer: TextTokenizer, stop: Sequence[str]):
         if not all(stop):
             raise UserError("stop: an empty stop string would end every response at once")
         self._tokenizer = tokenizer
-        self._stop = tuple(stop)
+        special = {text: _special_token_id(tokenizer, text) for text in stop}
+        self.token_ids = frozenset(token for token in special.values() if token is not None)
+        self.texts = tuple(text for text, token in special.items() if token is None)
         # A token is at least one byte of text; the rest covers characters cut by the window's edge, and
         # tokens without text of their own (special ones).
-        self.window = max((len(text.encode()) for text in self._stop), default=0) + 8
+        self.window = max((len(text.encode()) for text in self.texts), default=0) + 8
 
     def ends(self, sequences: Sequence[Sequence[int]]) -> list[int | None]:
         """For each sequence of ids: where in its text the stop string ends that its last token completes.
@@ -29,9 +35,17 @@ class StopStrings:
 
     def _end(self, before: str, text: str) -> int | None:
         ends = []
-        for stop in self._stop:
+        for stop in self.texts:
             # A match must reach beyond the text before; a half character at its end (U+FFFD) is not text yet.
             found = text.find(stop, max(0, len(before.rstrip("\ufffd")) - len(stop) + 1))
             if found >= 0:
                 ends.append(found + len(stop))
         return min(ends, default=None)
+
+
+def _special_token_id(tokenizer: TextTokenizer, text: str) -> int | None:
+    """Id of the special token that the text is; None for any other text."""
+    token = tokenizer.convert_tokens_to_ids(text)
+    if token is None or tokenizer.decode([token]) != text:  # unknown, or a token's internal spelling
+        return None
+    return None if tokenizer.decode([token], skip_special_tokens=True) else token

@@ -14,6 +14,13 @@ def stream_seed(seed: int, step: int, resampling_round: int) -> int:
     return int.from_bytes(_digest(("stream", seed, step, resampling_round), 8), "little") >> 1
 
 
+def named_generator(purpose: str, *numbers: int) -> np.random.Generator:
+    """A generator of its own for one purpose: no two (purpose, numbers) share a stream."""
+    return np.random.Generator(
+        np.random.Philox(key=int.from_bytes(_digest((purpose, *numbers), 16), "little"))
+    )
+
+
 class RolloutStreams:
     """Uniform numbers of the rollouts of one `generate` call.
 

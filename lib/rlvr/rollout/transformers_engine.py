@@ -28,13 +28,18 @@ class TransformersEngine(BatchedEngine):
         max_batch_rows: int,
         device: str | torch.device = "cpu",
     ):
+        from transformers import AutoModelForCausalLM
+
         positions = getattr(model.config, "max_position_embeddings", 2**31)
-        super().__init__(tokenizer, positions, max_batch_rows, torch.device(device))
-        # From the class, because `load_policy` may have replaced this instance's forward by autocast.
-        self._model = type(model)(copy.deepcopy(model.config)).to(dtype).to(device)
-        self._model.eval().requires_grad_(False)
+        end_ids = getattr(model, "end_ids", frozenset())
+        super().__init__(tokenizer, positions, max_batch_rows, torch.device(device), end_ids)
+        # Made anew, because `load_policy` may have replaced this instance's forward. `.to(dtype)` would cast
+        # buffers too (RoPE's frequencies); made in `dtype`, each keeps the dtype that its architecture wants.
+        made = AutoModelForCausalLM.from_config(copy.deepcopy(model.config), dtype=dtype)
+        self._model = made.to(device).eval().requires_grad_(False)
         self._past = None
         self.load_weights(model.named_parameters())
+        copy_weights(model.named_buffers(), dict(self._model.named_buffers()))
 
     def load_weights(self, named_tensors: Iterable[tuple[str, Tensor]]) -> None:
         """Copy the trainer's weights by name, cast to the engine's dtype."""

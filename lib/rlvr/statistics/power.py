@@ -2,10 +2,11 @@
 
 import math
 from functools import cache
-from itertools import combinations
 
 import numpy as np
 from scipy import stats
+
+from rlvr.statistics.splits import all_splits, random_splits
 
 # Monte Carlo settings of `permutation_detectable_variance_ratio`: its result is good to about 5 %.
 SIMULATIONS = 2_000
@@ -25,16 +26,6 @@ def minimal_detectable_variance_ratio(n: int, alpha: float = 0.05, power: float 
         raise ValueError(f"alpha is {alpha} and power {power}; allowed: between 0 and 1")
     quantile = stats.f(n - 1, n - 1).ppf
     return float(quantile(1 - alpha) / quantile(1 - power))
-
-
-def _splits(n: int, rng: np.random.Generator) -> np.ndarray:
-    """Splits of 2n values into two halves as rows of 0/1: all of them if few, else a random set."""
-    if math.comb(2 * n, n) <= LARGEST_SPLITS:
-        picks = np.array(list(combinations(range(2 * n), n)))
-        splits = np.zeros((len(picks), 2 * n))
-        np.put_along_axis(splits, picks, 1.0, axis=1)
-        return splits
-    return (rng.random((LARGEST_SPLITS - 1, 2 * n)).argsort(axis=1) < n).astype(float)
 
 
 def _rejections(values: np.ndarray, splits: np.ndarray, alpha: float, exact: bool) -> float:
@@ -62,7 +53,9 @@ def permutation_detectable_variance_ratio(
     if n < 2:
         raise ValueError(f"n is {n}; a variance needs at least 2 values per arm")
     rng = np.random.default_rng(seed)
-    splits, exact = _splits(n, rng), math.comb(2 * n, n) <= LARGEST_SPLITS
+    exact = math.comb(2 * n, n) <= LARGEST_SPLITS
+    chosen = all_splits(2 * n, n) if exact else random_splits(2 * n, n, LARGEST_SPLITS - 1, rng)
+    splits = chosen.astype(float)
     arms = rng.standard_normal((SIMULATIONS, 2, n))
     arms -= arms.mean(axis=2, keepdims=True)
 

@@ -2,14 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from functools import cache
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
 from rlvr.statistics.samples import Array, as_sample, rounding_variance
+from rlvr.statistics.splits import all_splits, random_splits
 
 # In a mean over tasks a zero variance must not swallow the other tasks: log ratios are cut to ±this.
 LOG_RATIO_LIMIT = 50.0
@@ -65,20 +64,6 @@ def _log_ratios(reference: Array, treatment: Array, rounding: Array) -> Array:
     return np.clip(logs, -LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).mean(axis=-1)
 
 
-@cache
-def _all_splits(n: int, chosen: int) -> np.ndarray:
-    """Every choice of `chosen` out of `n` as a boolean row."""
-    picks = np.array(list(combinations(range(n), chosen)))
-    splits = np.zeros((len(picks), n), dtype=bool)
-    np.put_along_axis(splits, picks, True, axis=1)
-    return splits
-
-
-def _random_splits(n: int, chosen: int, count: int, seed: int) -> np.ndarray:
-    order = np.random.default_rng(seed).random((count, n)).argsort(axis=1)
-    return order < chosen
-
-
 def variance_ratio_permutation_test(
     reference: ArrayLike,
     treatment: ArrayLike,
@@ -108,7 +93,10 @@ def variance_ratio_permutation_test(
     pooled = np.concatenate([side - side.mean(axis=0) for side in (reference, treatment)])
     n, chosen = len(pooled), len(treatment)
     exact = math.comb(n, chosen) <= max_splits
-    splits = _all_splits(n, chosen) if exact else _random_splits(n, chosen, monte_carlo, seed)
+    if exact:
+        splits = all_splits(n, chosen)
+    else:
+        splits = random_splits(n, chosen, monte_carlo, np.random.default_rng(seed))
     reached = 0
     for block in np.array_split(splits, math.ceil(len(splits) / 20_000)):
         sides = (

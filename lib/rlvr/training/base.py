@@ -3,7 +3,6 @@
 import csv
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -11,16 +10,15 @@ import torch
 from rlvr.arithmetic import configure_arithmetic
 from rlvr.config.policy import BasePolicyConfig, JsonlExamples, PretrainedPolicyConfig, TinyPolicyConfig
 from rlvr.devices import describe_device, resolve_device
-from rlvr.files import atomic_path, sha256_file
+from rlvr.files import atomic_path
 from rlvr.models.decoder import Decoder
 from rlvr.models.loading import load_tokenizer, policy_folder, read_config, save_policy
 from rlvr.models.tiny import decoder_config, initialise
 from rlvr.models.tokenizers import small_tokenizer
 from rlvr.models.weights import weight_hash
 from rlvr.precision import torch_dtype
-from rlvr.provenance import digest
-from rlvr.sources import code_digest
-from rlvr.training.checkpoint import clear_checkpoints, load_checkpoint, save_checkpoint
+from rlvr.provenance import hash_inputs, resume_identity
+from rlvr.training.checkpoint import clear_checkpoints, load_checkpoint, only_process, save_checkpoint
 from rlvr.training.examples import open_examples
 from rlvr.training.sft import METRIC_COLUMNS, Sft
 
@@ -48,24 +46,11 @@ def prepare_base_policy(
         _write_metrics([], metrics_path)
         return
     configure_arithmetic(config.compute_threads, deterministic=True, seed=config.seed)
-    training = _train_tiny(config, data_root, resolve_device(device), checkpoints_path, evaluation_paths)
-    _save_tiny(config, training, Path(policy_path))
-    _write_metrics(training.state.metrics, metrics_path)
-    clear_checkpoints(checkpoints_path)
-
-
-def _identity(
-    config: TinyPolicyConfig,
-    data_root: str | Path,
-    device: torch.device,
-    evaluation_paths: Sequence[str | Path],
-) -> str:
-    """Digest of all that must be equal for a resume to give the same bits."""
-    from_file = isinstance(config.examples, JsonlExamples)
-    files = [Path(data_root) / config.examples.path, *evaluation_paths] if from_file else []
-    data = [sha256_file(file) for file in files]
-    facts = [data, describe_device(device), torch.__version__, code_digest(Path(__file__))]
-    return digest([asdict(config), *facts])
+    with only_process(checkpoints_path):
+        training = _train_tiny(config, data_root, resolve_device(device), checkpoints_path, evaluation_paths)
+        _save_tiny(config, training, Path(policy_path))
+        _write_metrics(training.state.metrics, metrics_path)
+        clear_checkpoints(checkpoints_path)
 
 
 def _train_tiny(
@@ -88,7 +73,10 @@ def _train_tiny(
         evaluation_paths,
     )
     training = Sft(model.to(device), config.sft, examples, tokenizer.pad_token_id)
-    identity = _identity(config, data_root, device, evaluation_paths)
+    from_file = isinstance(config.examples, JsonlExamples)
+    files = [Path(data_root) / config.examples.path, *evaluation_paths] if from_file else []
+    inputs = hash_inputs({str(number): file for number, file in enumerate(files)})
+    identity = resume_identity(config, inputs, __file__, describe_device(device))
     found = load_checkpoint(checkpoints_path, identity)
     if found is not None:
         training.restore(found[1])
@@ -118,7 +106,7 @@ def _link_pretrained(config: PretrainedPolicyConfig, policy_path: Path) -> None:
         for file in sorted(folder.iterdir()):
             if file.is_file():
                 (temporary / file.name).symlink_to(file.resolve())
-    logger.info("base policy links to %s", folder)
+    logger.info("policy links to %s", folder)
 
 
 def _write_metrics(rows: Iterable[Mapping[str, float]], path: str | Path) -> None:

@@ -1,11 +1,16 @@
 """Checkpoints of a running job: outside its declared outputs, checksummed, bound to config and code."""
 
+import fcntl
 import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from rlvr.errors import UserError
 from rlvr.files import atomic_path, read_json, remove, sha256_file, write_json
 
 logger = logging.getLogger(__name__)
@@ -29,8 +34,9 @@ def save_checkpoint(folder: str | Path, step: int, state: dict[str, Any], identi
 def load_checkpoint(folder: str | Path, identity: str) -> tuple[int, dict[str, Any]] | None:
     """Newest usable checkpoint as (finished steps, state), tensors on the CPU, or None.
 
-    One that is damaged (checksum) is passed over for the one before; one of another identity is not used,
-    because resuming across a changed config or code would spoil the run silently. Both are logged.
+    One that is damaged (checksum) is passed over for the one before. One of another identity is removed:
+    resuming across a changed config or code would spoil the run silently, and left there it would outlive
+    the new run's own. Both are logged.
     """
     for checkpoint in sorted(Path(folder).glob("step*"), reverse=True):
         try:
@@ -42,12 +48,37 @@ def load_checkpoint(folder: str | Path, identity: str) -> tuple[int, dict[str, A
         if not intact:
             logger.warning("checkpoint %s is damaged (checksum); trying the one before", checkpoint)
         elif facts["identity"] != identity:
-            logger.warning("checkpoint %s belongs to another config or code; not used", checkpoint)
+            logger.warning("checkpoint %s belongs to another config or code; removed", checkpoint)
+            remove(checkpoint)
         else:
             logger.info("resuming from %s", checkpoint)
             state = torch.load(checkpoint / "state.pt", map_location="cpu", weights_only=True)
             return facts["step"], state
     return None
+
+
+@contextmanager
+def only_process(folder: str | Path) -> Iterator[None]:
+    """Hold the folder's lock; UserError if another living process holds it.
+
+    After `kill -9` of Snakemake its jobs live on, and a rerun would start a second one on the same files.
+    The kernel releases the lock when its process ends, however it ends.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise UserError(
+                f"process {lock.read().strip()} still works on {folder}; "
+                "wait until it ends, or end it, and run again"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
 
 
 def clear_checkpoints(folder: str | Path) -> None:

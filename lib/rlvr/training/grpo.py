@@ -57,7 +57,8 @@ class Setting:
 def _empty_update() -> dict[str, float]:
     """Metrics of a step in which every group was dropped: nothing was trained."""
     names = ("loss", "grad_norm", "clip_fraction", "ratio_max", "entropy", "kl_base_k1", "kl_base_k3")
-    return dict.fromkeys((*names, "logprob_mismatch_mean", "logprob_mismatch_max"), math.nan)
+    missing = dict.fromkeys((*names, "logprob_mismatch_mean", "logprob_mismatch_max"), math.nan)
+    return {"updates": 0} | missing
 
 
 def _clock(device: torch.device) -> float:

@@ -8,6 +8,7 @@ from rlvr.data.problem import Problem
 from rlvr.data.templates import apply_template
 from rlvr.errors import UserError
 from rlvr.models.tokenizers import TextTokenizer
+from rlvr.rollout.streams import named_generator
 
 
 def step_problems(problems: Sequence[Problem], seed: int, step: int, count: int, round: int) -> list[Problem]:
@@ -17,14 +18,14 @@ def step_problems(problems: Sequence[Problem], seed: int, step: int, count: int,
     at random.
     """
     if round:
-        drawn = np.random.default_rng((seed, step, round)).integers(len(problems), size=count)
+        drawn = named_generator("resampling", seed, step, round).integers(len(problems), size=count)
         return [problems[i] for i in drawn]
     chosen = []
     orders: dict[int, np.ndarray] = {}
     for position in range(step * count, (step + 1) * count):
         epoch, place = divmod(position, len(problems))
         if epoch not in orders:
-            orders[epoch] = np.random.default_rng((seed, epoch)).permutation(len(problems))
+            orders[epoch] = named_generator("epoch", seed, epoch).permutation(len(problems))
         chosen.append(problems[orders[epoch][place]])
     return chosen
 

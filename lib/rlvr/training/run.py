@@ -11,7 +11,6 @@ from torch import nn
 
 from rlvr.arithmetic import configure_arithmetic
 from rlvr.config.precision import GrpoConfig
-from rlvr.config.verification import VerificationConfig
 from rlvr.data.prepare import read_problems
 from rlvr.devices import describe_device, resolve_device
 from rlvr.diagnostics.sparsity import movable_fraction
@@ -22,11 +21,11 @@ from rlvr.models.loading import load_policy, load_tokenizer, read_config, save_p
 from rlvr.models.weights import weight_hash
 from rlvr.optim import AdamW
 from rlvr.precision import PrecisionMode, resolve_mode, torch_dtype
-from rlvr.provenance import digest, environment, hash_inputs
+from rlvr.provenance import digest, environment, hash_inputs, resume_identity
 from rlvr.rollout.engine import RolloutEngine
 from rlvr.rollout.opening import open_engine
 from rlvr.sources import code_digest
-from rlvr.training.checkpoint import clear_checkpoints, load_checkpoint, save_checkpoint
+from rlvr.training.checkpoint import clear_checkpoints, load_checkpoint, only_process, save_checkpoint
 from rlvr.training.dtype_contract import DtypeContract
 from rlvr.training.grpo import Setting, TrainingState, train
 from rlvr.training.metrics import WeightTracker, write_metrics, write_tensorboard
@@ -47,7 +46,7 @@ class TrainingJob:
     template: str
     device: str
     compute_threads: int
-    verification: VerificationConfig
+    verification_time_limit_s: float
     training: GrpoConfig
 
 
@@ -84,14 +83,6 @@ def _make_optimizer(model: nn.Module, mode: PrecisionMode, job: TrainingJob) -> 
     )
 
 
-def _identity(job: TrainingJob, inputs: dict[str, str], device: torch.device) -> str:
-    """Digest of all that must be equal for a resume to give the same bits."""
-    packages = environment()["packages"]
-    return digest(
-        [asdict(job), inputs, code_digest(Path(__file__)), packages["torch"], describe_device(device)]
-    )
-
-
 def _probe_activations(model: nn.Module, contract: DtypeContract, token: int, device: torch.device) -> None:
     """Check the dtypes of activations and logits in one forward over a few tokens."""
     tokens = torch.full((1, 2), token, device=device)
@@ -125,7 +116,7 @@ class Run:
         self.flags = configure_arithmetic(job.compute_threads, self.mode.deterministic, job.seed)
         self.device = resolve_device(job.device)
         self.inputs = hash_inputs({"base": files.base, "problems": files.problems})
-        self.identity = _identity(job, self.inputs, self.device)
+        self.identity = resume_identity(job, self.inputs, __file__, describe_device(self.device))
         self.tokenizer = load_tokenizer(files.base)
         self.model = _load(files.base, self.mode.master, self.mode, self.device)
         self.base = _load(files.base, self.mode.compute, self.mode, self.device)
@@ -237,7 +228,7 @@ class Run:
         }
 
 
-def train_policy(job: TrainingJob, files: TrainingFiles) -> None:
+def train_policy(job: TrainingJob, files: TrainingFiles, verification_workers: int = 1) -> None:
     """Train from `files.base` on `files.problems`; resume from a checkpoint where one fits.
 
     Deterministic modes give the same weight hash on every run with the same job, inputs, code and machine.
@@ -250,10 +241,11 @@ def train_policy(job: TrainingJob, files: TrainingFiles) -> None:
     rollout_dtype = torch_dtype(run.mode.rollout)
     rows = job.training.sampling.max_batch_rows
     with (
+        only_process(files.checkpoints),
         open_engine(run.model, run.tokenizer, rollout_dtype, rows, run.device) as engine,
-        Judge(job.verification) as judge,
+        Judge(verification_workers, job.verification_time_limit_s) as judge,
     ):
         setting = run.setting(engine, judge)
         state = run.restore()
         train(setting, state, run.save, run.snapshot)
-    run.write_results(state)
+        run.write_results(state)

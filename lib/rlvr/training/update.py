@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 import numpy as np
@@ -17,12 +17,9 @@ from rlvr.objectives import grpo_microbatch_train_step, masked_mean
 from rlvr.optim import AdamW
 from rlvr.policy import collate, get_response_log_probs
 from rlvr.precision import PrecisionMode
-from rlvr.rollout.streams import stream_seed
+from rlvr.rollout.streams import named_generator
 from rlvr.training.dtype_contract import DtypeContract
 from rlvr.training.groups import Group
-
-# A round number of the random streams that no rollout uses: dropout has a stream of its own.
-DROPOUT_STREAM = -1
 
 
 @dataclass(frozen=True)
@@ -46,8 +43,12 @@ class TrainingBatch:
 
 @dataclass(frozen=True)
 class UpdateResult:
-    """Means over the updates of a step, and extremes where a mean would hide them."""
+    """Means over the `updates` (optimiser steps) of a step, and extremes where a mean would hide them.
 
+    `clip_fraction` is the share of the minibatch's response tokens whose ratio was clipped.
+    """
+
+    updates: int
     loss: float
     grad_norm: float
     clip_fraction: float
@@ -142,7 +143,7 @@ def minibatches(
 ) -> Iterator[Tensor]:
     """Row indices of each minibatch: whole groups, shuffled anew in each epoch by (seed, step, epoch)."""
     for epoch in range(config.epochs):
-        order = np.random.default_rng((seed, step, epoch)).permutation(groups)
+        order = named_generator("minibatches", seed, step, epoch).permutation(groups)
         for part in np.array_split(order, config.minibatches):
             if len(part):
                 rows = part[:, None] * config.group_size + np.arange(config.group_size)
@@ -160,12 +161,15 @@ def _length_normalization(mask: Tensor, config: GrpoConfig) -> tuple[str, float]
             return "masked_normalize", config.loss.normalize_constant
 
 
-def _kl_penalty(log_probs: Tensor, base_log_probs: Tensor, beta: float) -> Tensor | None:
-    """β times the k3 estimator of KL(policy || base) per token (GRPO, arXiv:2402.03300, equation 4)."""
+def kl_penalty(log_probs: Tensor, base_log_probs: Tensor, mask: Tensor, beta: float) -> Tensor | None:
+    """β times the k3 estimator of KL(policy || base) per token (GRPO, arXiv:2402.03300, equation 4).
+
+    Zero outside the mask, where a difference may overflow and its gradient would be NaN.
+    """
     if beta == 0.0:
         return None
-    difference = base_log_probs - log_probs
-    return beta * (difference.exp() - difference - 1.0)
+    difference = torch.where(mask, base_log_probs - log_probs, 0.0)
+    return beta * (torch.expm1(difference) - difference)
 
 
 def _microbatch_step(
@@ -199,8 +203,32 @@ def _microbatch_step(
         cliprange=(loss.clip_low, loss.clip_high),
         length_normalization=normalization[0],
         normalize_constant=normalization[1],
-        token_penalty=_kl_penalty(log_probs, cut(batch.base_log_probs), loss.kl_beta),
+        token_penalty=kl_penalty(
+            log_probs, cut(batch.base_log_probs), cut(batch.response_mask), loss.kl_beta
+        ),
     )
+
+
+def _minibatch_gradient(
+    model: nn.Module,
+    batch: TrainingBatch,
+    rows: Tensor,
+    config: GrpoConfig,
+    dropout: AttentionDropout | None,
+) -> UpdateResult:
+    """Accumulate the gradient of one minibatch over its microbatches (the norm is not known yet: NaN)."""
+    normalization = _length_normalization(batch.response_mask[rows], config)
+    model.zero_grad(set_to_none=True)
+    loss, clipped_tokens, ratio_max = 0.0, 0.0, 0.0
+    for part in rows.split(config.microbatch_size):
+        part_loss, details = _microbatch_step(model, batch, part, len(rows), normalization, config, dropout)
+        loss += part_loss.item()
+        # A loss without ratio or clipping has no such metric: NaN, an empty cell in metrics.csv.
+        clipped_share = details["clip_fraction"].item() if "clip_fraction" in details else math.nan
+        clipped_tokens += clipped_share * batch.response_mask[part].sum().item()
+        ratio_max = max(ratio_max, details["ratio_max"].item()) if "ratio_max" in details else math.nan
+    tokens = batch.response_mask[rows].sum().item()
+    return UpdateResult(1, loss, math.nan, clipped_tokens / tokens, ratio_max)
 
 
 def update_policy(
@@ -218,26 +246,15 @@ def update_policy(
     A gradient norm that is not finite stops the run with FloatingPointError, before the weights are touched.
     """
     device = batch.labels.device
-    generator = torch.Generator(device).manual_seed(stream_seed(seed, step, DROPOUT_STREAM) % 2**63)
+    dropout_seed = int(named_generator("dropout", seed, step).integers(2**63))
+    generator = torch.Generator(device).manual_seed(dropout_seed)
     dropout = AttentionDropout(mode.dropout, generator) if mode.dropout.rate else None
     parameters = list(model.parameters())
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(step, config)
-    losses, norms, clipped, ratios = [], [], [], []
+    updates = []
     for rows in minibatches(len(batch.labels) // config.group_size, config, seed, step, device):
-        normalization = _length_normalization(batch.response_mask[rows], config)
-        model.zero_grad(set_to_none=True)
-        loss = 0.0
-        for part in rows.split(config.microbatch_size):
-            part_loss, details = _microbatch_step(
-                model, batch, part, len(rows), normalization, config, dropout
-            )
-            loss += part_loss.item()
-            share = len(part) / len(rows)
-            clipped.append(
-                (share, details["clip_fraction"].item() if "clip_fraction" in details else math.nan)
-            )
-            ratios.append(details["ratio_max"].item() if "ratio_max" in details else math.nan)
+        update = _minibatch_gradient(model, batch, rows, config, dropout)
         if "reduce" not in contract.realised:
             contract.check_gradients(model)
         norm = clip_gradients(parameters, config.optimizer.max_grad_norm)
@@ -248,14 +265,13 @@ def update_policy(
         optimizer.step()
         if "optimizer_state" not in contract.realised:
             contract.check_optimizer(optimizer)
-        losses.append(loss)
-        norms.append(norm)
-    weight = sum(share for share, _ in clipped)
+        updates.append(replace(update, grad_norm=norm))
     return UpdateResult(
-        loss=fmean(losses),
-        grad_norm=fmean(norms),
-        clip_fraction=sum(share * value for share, value in clipped) / weight,
-        ratio_max=max(ratios),
+        updates=len(updates),
+        loss=fmean(update.loss for update in updates),
+        grad_norm=fmean(update.grad_norm for update in updates),
+        clip_fraction=fmean(update.clip_fraction for update in updates),
+        ratio_max=max(update.ratio_max for update in updates),
     )
 
 
@@ -267,7 +283,7 @@ def batch_metrics(batch: TrainingBatch) -> dict[str, float]:
     return {
         "entropy": masked_mean(batch.entropy, mask).item(),
         "kl_base_k1": -difference.sum(1).mean().item(),
-        "kl_base_k3": (difference.exp() - difference - 1.0).sum(1).mean().item(),
+        "kl_base_k3": (torch.expm1(difference) - difference).sum(1).mean().item(),
         "logprob_mismatch_mean": masked_mean(mismatch, mask).item(),
         "logprob_mismatch_max": mismatch.max().item(),
     }

@@ -122,10 +122,10 @@ class MathVerifier:
 
 def _decided_by_text(answer: str, gold: str) -> str:
     """Return right or wrong where the text alone says so, else ""."""
-    if answer == gold:
-        return "right"
     if not answer or not gold:
         return "wrong"
+    if answer == gold:
+        return "right"
     if _INTEGER.fullmatch(answer) and _INTEGER.fullmatch(gold):
         return "right" if int(answer) == int(gold) else "wrong"
     return ""

@@ -6,7 +6,6 @@ those import the caller's main script again (here a workflow's adaptor, which wo
 or fork a process that holds CUDA and threads.
 """
 
-import contextlib
 import json
 import os
 import subprocess
@@ -54,6 +53,7 @@ class _Batch:
 
     tasks: Sequence[Sequence[Any]]
     waiting: deque[int]
+    retried: set[int] = field(default_factory=set)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
 
 
@@ -63,6 +63,8 @@ class TimeLimitedPool:
     `factory` is a module-level function without arguments; each worker calls it once, outside the time
     limit, and applies the function that it returns to tasks (sequences of JSON values, its arguments).
     Workers start with the first tasks, live between calls, and end with the context or their parent.
+    A task whose worker dies is tried once more, on another worker, before its outcome is "crashed": a worker
+    may have died of something else (killed for memory, say), even before it took the task.
     """
 
     def __init__(
@@ -123,16 +125,24 @@ class TimeLimitedPool:
 
     def _dispatch(self, batch: _Batch) -> None:
         """Give waiting tasks to idle workers, and start workers while there are too few for what waits."""
-        for worker in self._workers:
-            if worker.ready and worker.task is None and batch.waiting:
-                worker.task = batch.waiting.popleft()
-                worker.deadline = time.monotonic() + self._limit
-                # A worker that died while idle is noticed when its answer is read.
-                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                    worker.connection.send_bytes(json.dumps(batch.tasks[worker.task]).encode())
+        for worker in [worker for worker in self._workers if worker.ready and worker.task is None]:
+            if worker.process.poll() is not None:  # it died while idle
+                self._remove(worker)
+            elif batch.waiting:
+                self._give(worker, batch)
         starting = sum(not worker.ready for worker in self._workers)
         for _ in range(min(self._size - len(self._workers), len(batch.waiting) - starting)):
             self._workers.append(self._start())
+
+    def _give(self, worker: _Worker, batch: _Batch) -> None:
+        """Send a worker the next task; one that has died since it was looked at leaves the task waiting."""
+        try:
+            worker.connection.send_bytes(json.dumps(batch.tasks[batch.waiting[0]]).encode())
+        except (BrokenPipeError, ConnectionResetError):
+            self._remove(worker)
+            return
+        worker.task = batch.waiting.popleft()
+        worker.deadline = time.monotonic() + self._limit
 
     def _collect(self, batch: _Batch) -> None:
         """Wait for the next answer, death or deadline, and record what happened."""
@@ -150,7 +160,12 @@ class TimeLimitedPool:
             answer = json.loads(worker.connection.recv_bytes())
         except (EOFError, OSError):
             code = worker.process.wait()
-            self._lose(worker, batch, Outcome("crashed", detail=f"worker ended with exit status {code}"))
+            if worker.ready and worker.task not in batch.retried:
+                batch.retried.add(worker.task)
+                batch.waiting.appendleft(worker.task)
+                self._remove(worker)
+            else:
+                self._lose(worker, batch, Outcome("crashed", detail=f"worker ended with exit status {code}"))
             return
         if not worker.ready:
             worker.ready = True
@@ -159,9 +174,12 @@ class TimeLimitedPool:
         batch.outcomes[worker.task] = Outcome("error" if error else "done", answer.get("value"), error)
         worker.task = None
 
-    def _lose(self, worker: _Worker, batch: _Batch, outcome: Outcome) -> None:
+    def _remove(self, worker: _Worker) -> None:
         worker.end()
         self._workers.remove(worker)
+
+    def _lose(self, worker: _Worker, batch: _Batch, outcome: Outcome) -> None:
+        self._remove(worker)
         if not worker.ready:
             raise RuntimeError(f"a worker for {self._factory} did not start: {outcome.detail}")
         batch.outcomes[worker.task] = outcome

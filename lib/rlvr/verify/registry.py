@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Self
 
-from rlvr.config.verification import VerificationConfig
 from rlvr.data.problem import Problem
 from rlvr.verify.choice import judge_choice
 from rlvr.verify.exact import judge_exact
@@ -12,21 +11,21 @@ from rlvr.verify.math import MathVerifier
 from rlvr.verify.verdict import Response, Verdict
 
 BatchVerifier = Callable[[Sequence[Response], Sequence[Problem]], list[Verdict]]
-# A context in which the verifier can be called.
-VerifierContext = Callable[[VerificationConfig], AbstractContextManager[BatchVerifier]]
+# Given workers and time limit: a context in which the verifier can be called.
+VerifierContext = Callable[[int, float], AbstractContextManager[BatchVerifier]]
 
 
 def _one_by_one(judge_one: Callable[[Response, Problem], Verdict]) -> VerifierContext:
     @contextmanager
-    def context(_: VerificationConfig) -> Iterator[BatchVerifier]:
+    def context(workers: int, time_limit_s: float) -> Iterator[BatchVerifier]:
         yield lambda responses, problems: list(map(judge_one, responses, problems))
 
     return context
 
 
 @contextmanager
-def _math(config: VerificationConfig) -> Iterator[BatchVerifier]:
-    with MathVerifier(config.workers, config.time_limit_s) as verifier:
+def _math(workers: int, time_limit_s: float) -> Iterator[BatchVerifier]:
+    with MathVerifier(workers, time_limit_s) as verifier:
         yield lambda responses, problems: verifier.judge([response.text for response in responses], problems)
 
 
@@ -40,8 +39,9 @@ VERIFIERS: dict[str, VerifierContext] = {
 class Judge:
     """A context manager that judges batches; verifiers open when first needed and close with it."""
 
-    def __init__(self, config: VerificationConfig) -> None:
-        self._config = config
+    def __init__(self, workers: int, time_limit_s: float) -> None:
+        self._workers = workers
+        self._time_limit_s = time_limit_s
         self._stack = ExitStack()
         self._opened: dict[str, BatchVerifier] = {}
 
@@ -59,7 +59,7 @@ class Judge:
                 f"task {problem.task}: unknown verifier {name!r}; allowed: {', '.join(VERIFIERS)}"
             )
         if name not in self._opened:
-            context = VERIFIERS[name](self._config)
+            context = VERIFIERS[name](self._workers, self._time_limit_s)
             self._opened[name] = self._stack.enter_context(context)
         return self._opened[name]
 
