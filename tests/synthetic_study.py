@@ -27,8 +27,8 @@ KL = {
 SPARSITY = {"fp32": 0.066, "bf16": 0.741, "bf16_mixed": 0.066}
 METRICS = (
     "step", "reward_mean", "reward_std", "accuracy", "response_length_mean", "response_length_max",
-    "finished_share", "groups_kept", "groups_dropped", "resampling_rounds", "prompts_short", "rollouts", "loss",
-    "entropy", "kl_base_k1", "kl_base_k3", "clip_fraction", "ratio_max", "grad_norm", "learning_rate",
+    "finished_share", "groups_kept", "groups_dropped", "resampling_rounds", "prompts_short", "rollouts",
+    "loss", "entropy", "kl_base_k1", "kl_base_k3", "clip_fraction", "ratio_max", "grad_norm", "learning_rate",
     "logprob_mismatch_mean", "logprob_mismatch_max", "update_to_weight", "weights_changed_bf16",
     "updates_lost", "updates", "seconds_rollout", "seconds_verify", "seconds_log_probs", "seconds_update",
     "seconds_step", "tokens", "tokens_per_second", "rollouts_per_second",

@@ -38,7 +38,7 @@ SIMPLE = [
         3,
         "gives them no even whole width; allowed: numbers for which hidden_size / heads is even",
     ),
-    ("precision.training.minibatches", 33, "more than prompts in a step; allowed: at most 32"),
+    ("precision.training.minibatches", 33, "more than prompts in a step; allowed: at most 24"),
     ("base.examples.weights", {"ad": 1}, "ad is unknown (did you mean add?); allowed: add, sub, max"),
     ("precision.modes", ["fp33"], "fp33 is unknown (did you mean fp32?); allowed: fp32, bf16, bf16_mixed"),
     ("precision.modes", [["fp32"]], "allowed: fp32, bf16, bf16_mixed"),

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from rlvr.config.schema import SCHEMA_PATH
+from rlvr.figures.captions import FIGURES
 
 ROOT = SCHEMA_PATH.parents[1]
 FILES = [ROOT / "Snakefile", *sorted((ROOT / "rules").glob("*.smk"))]
@@ -92,18 +93,7 @@ def test_every_adaptor_has_a_rule():
     assert scripts == {name for name in JOBS if RULES[name][1] is None}
 
 
-def test_the_figures_of_the_rules_are_those_that_the_package_draws():
-    from rlvr.figures.draw import FIGURES
-
-    text = (ROOT / "rules" / "common.smk").read_text()
-    listed = re.findall(r'"(\w+)"', re.search(r"PRECISION_FIGURES = \[(.*?)\]", text, re.DOTALL)[1])
-    assert listed == list(FIGURES)
-    for figure in listed:
-        assert (ROOT / "report" / f"{figure}.rst").is_file()
-
-
 def test_every_caption_is_used():
     text = "".join(Path(file).read_text() for file in FILES)
-    figures = set(re.findall(r'"(\w+)"', re.search(r"PRECISION_FIGURES = \[(.*?)\]", text, re.DOTALL)[1]))
-    named = set(re.findall(r'caption="\.\./report/(\w+)\.rst"', text)) | figures
+    named = set(re.findall(r'caption="\.\./report/(\w+)\.rst"', text)) | set(FIGURES)
     assert {caption.stem for caption in (ROOT / "report").glob("*.rst")} == named
