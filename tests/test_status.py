@@ -35,3 +35,9 @@ def test_command_line_shows_unfinished_jobs(tmp_path):
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "study/train_base_policy" in shown
     assert "10/90" in shown
+
+
+def test_command_line_says_when_nothing_is_unfinished(tmp_path):
+    command = [sys.executable, "-m", "rlvr", "status", "--results", str(tmp_path)]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "0 of 0 started training jobs" in " ".join(shown.split())

@@ -82,7 +82,8 @@ def show_status(results: str | Path, follow: bool, everything: bool) -> None:
     from rich.live import Live
 
     if not follow:
-        Console().print(status_table(results, everything))
+        table = status_table(results, everything)
+        Console().print(table if table.rows else table.title)
         return
     with Live(status_table(results, everything), refresh_per_second=2) as live:
         try:
