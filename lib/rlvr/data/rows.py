@@ -150,6 +150,7 @@ class _RowReader:
         return [self._checked(f"{name}[{index}]", choice) for index, choice in enumerate(value)]
 
     def problem(self, source: JsonlSource, task: str, verifier: str) -> Problem:
+        """The row as a problem of `task`; DataError names the field that is wrong."""
         answer = self.text(source.answer_field)
         metadata = {}
         if source.choices_field:

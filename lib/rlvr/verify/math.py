@@ -78,9 +78,10 @@ def math_verify_comparer() -> Callable[[str, str], bool]:
     logging.getLogger("math_verify").setLevel(logging.CRITICAL)
 
     def same(answer: str, gold: str) -> bool:
+        """Whether math-verify holds them equal, each read as one formula."""
         # SymPy tests some equalities at random points: the same points for the same pair.
         sympy.core.random.seed(0)
-        # In a box every notation is read as one whole formula.
+        # In a box every notation is read whole.
         found, expected = (parse(rf"\boxed{{{text}}}", parsing_timeout=None) for text in (answer, gold))
         return bool(verify(expected, found, timeout_seconds=None))
 
