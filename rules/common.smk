@@ -125,6 +125,7 @@ def evaluation_job(wildcards, arm, seed, rep):
         "max_batch_rows": EVALUATION["max_batch_rows"],
         "kl": None if is_base else EVALUATION["kl"],
         "sparsity_eta": None if is_base else EVALUATION["sparsity_eta"],
+        "steps": STUDY["training"]["steps"] if arm in MODES else None,
         "dtype": MODES[arm].evaluation if arm in MODES else "float32",
         "device": config["device"],
         "compute_threads": config["compute_threads"],

@@ -35,6 +35,7 @@ rule evaluate_policy:
     """Sample one suite of tasks from a trained policy, and measure its distance from the base."""
     input:
         policy="<results>/precision/train/{mode}/seed{seed}/rep{rep}/policy",
+        snapshots="<results>/precision/train/{mode}/seed{seed}/rep{rep}/snapshots",
         base="<results>/base/policy",
         problems=lambda wildcards: task_files(SUITES[wildcards.suite]),
     output:
@@ -116,6 +117,7 @@ rule analyse_precision_study:
             labels={"content": "arms and tasks", "kind": "table"},
         ),
         weights="<results>/precision/analysis/weights.csv",
+        drift="<results>/precision/analysis/drift.csv",
         variance_components="<results>/precision/analysis/variance_components.csv",
         hypotheses="<results>/precision/analysis/hypotheses.json",
         gain="<results>/precision/analysis/gain.json",

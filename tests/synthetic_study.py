@@ -8,7 +8,7 @@ import numpy as np
 
 from rlvr.analysis.files import AnalysisFiles
 from rlvr.config.precision import AnalysisConfig
-from rlvr.evaluation.records import KlResult, RunLabel, SuiteResult, TaskResult, WeightChange
+from rlvr.evaluation.records import KlResult, RunLabel, SnapshotKl, SuiteResult, TaskResult, WeightChange
 from rlvr.precision import resolve_mode
 
 TASKS = ("add", "sub", "max", "rev", "sort", "rot")
@@ -95,7 +95,13 @@ def write_run(folder, label, deltas, kls, tasks=TASKS, base=BASE, weight_hash=No
     kl = tuple(kl_result(task, value) for task, value in zip(tasks, kls, strict=True))
     change = WeightChange(SPARSITY.get(arm, 0.5) + seed / 1000, 1e-3, 186_944, 0.02)
     name = weight_hash or f"{arm}-{seed}-{rep}"
-    SuiteResult(RunLabel(*label), "families", name, results, kl, change, {"samples": 1.0}).write(path)
+    drift = tuple(
+        SnapshotKl(step, kl_result(task, value * step / 120))
+        for step in (60, 120)
+        for task, value in zip(tasks, kls, strict=True)
+    )
+    suite = SuiteResult(RunLabel(*label), "families", name, results, kl, change, {"samples": 1.0}, drift)
+    suite.write(path)
     return path
 
 

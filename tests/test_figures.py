@@ -12,7 +12,7 @@ from synthetic_study import CONFIG, TASKS, write_base, write_run, write_study
 from rlvr.analysis.files import AnalysisFiles
 from rlvr.analysis.study import analyse_precision_study
 from rlvr.figures.captions import CAPTIONS, FIGURES
-from rlvr.figures.curves import read_curves, smooth, training_curves
+from rlvr.figures.curves import kl_snapshots, read_curves, smooth, training_curves
 from rlvr.figures.draw import draw_precision_figures
 from rlvr.figures.style import LINES, MARKERS, arm_looks, style
 from rlvr.figures.tasks import delta_by_task, variance_ratio
@@ -121,7 +121,7 @@ def test_few_seeds_one_arm_and_no_trained_run(tmp_path, seeds):
     study = write_study(tmp_path, arms=("fp32",), seeds=seeds)
     analyse_precision_study(CONFIG, "add", study.base_files, study.run_files, study.analysis)
     draw(study, tmp_path / "figures", labels=[])
-    assert len(list((tmp_path / "figures").iterdir())) == 12
+    assert len(list((tmp_path / "figures").iterdir())) == 2 * len(FIGURES)
 
 
 def test_policies_that_solve_nothing_and_never_move(tmp_path):
@@ -134,3 +134,23 @@ def test_policies_that_solve_nothing_and_never_move(tmp_path):
     analyse_precision_study(CONFIG, "add", [base], runs, study.analysis)
     draw(study, tmp_path / "figures")
     assert re.search(r"<svg", (tmp_path / "figures" / "kl_by_task.svg").read_text())
+
+
+def test_snapshots_are_drawn_per_seed_with_their_mean(analysed_study):
+    drift = pd.read_csv(analysed_study.analysis.drift)
+    with style():
+        on_task, off_task = kl_snapshots(drift, ["fp32", "bf16", "bf16_mixed"]).axes
+    own = drift[(drift["arm"] == "fp32") & drift["on_task"] & (drift["rep"] == 1)]
+    mean, seeds = on_task.lines[0], on_task.lines[1]
+    assert list(mean.get_xdata()) == [0, 60, 120]
+    assert list(mean.get_ydata()) == pytest.approx([0, *own.groupby("step")["kl_full"].mean()])
+    assert sorted(seeds.get_ydata()) == pytest.approx(sorted(own["kl_full"]))
+    assert len(off_task.lines) == 6
+
+
+def test_without_snapshots_the_figure_says_so():
+    with style():
+        figure = kl_snapshots(
+            pd.DataFrame(columns=["arm", "rep", "on_task", "step", "seed", "kl_full"]), ["fp32"]
+        )
+    assert "no snapshots" in figure.axes[0].texts[0].get_text()

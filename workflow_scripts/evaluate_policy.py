@@ -11,6 +11,7 @@ job = build(EvaluationJob, snakemake.params.job)
 files = EvaluationFiles(
     policy=snakemake.input.policy,
     base=snakemake.input.get("base"),
+    snapshots=snakemake.input.get("snapshots"),
     problems=tuple(snakemake.input.problems),
     result=snakemake.output.result,
     samples=snakemake.output.samples,

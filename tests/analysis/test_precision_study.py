@@ -10,7 +10,7 @@ from rlvr.analysis.files import AnalysisFiles
 from rlvr.analysis.study import analyse_precision_study
 from rlvr.files import read_json, write_json
 
-FILES = ("runs", "arms", "weights", "variance_components", "hypotheses", "gain")
+FILES = ("runs", "arms", "weights", "drift", "variance_components", "hypotheses", "gain")
 
 
 def headline(claims, identity, arm):
@@ -194,3 +194,12 @@ def test_same_inputs_same_bytes_whatever_their_order(analysed_study, tmp_path):
     for name in FILES:
         first, second = getattr(analysed_study.analysis, name), getattr(again, name)
         assert first.read_bytes() == second.read_bytes()
+
+
+def test_drift_has_a_row_per_run_task_and_step(analysed_study):
+    drift = pd.read_csv(analysed_study.analysis.drift)
+    runs = pd.read_csv(analysed_study.analysis.runs)
+    assert len(drift) == 2 * len(runs)
+    last = drift[drift["step"] == 120].merge(runs, on=["arm", "seed", "rep", "task"])
+    assert (last["kl_full_x"] == last["kl_full_y"]).all()
+    assert set(drift["step"]) == {60, 120}

@@ -1,5 +1,6 @@
 """Evaluation jobs on a small policy: files, independence of runs, resume."""
 
+import shutil
 from dataclasses import asdict, replace
 
 import pytest
@@ -33,6 +34,7 @@ def _job(**replaced) -> EvaluationJob:
         "kl": {"problems": 10, "samples": 2},
         "sparsity_eta": 1e-3,
         "dtype": "float32",
+        "steps": 9,
         "device": "cpu",
         "compute_threads": 1,
         "verification_time_limit_s": 10.0,
@@ -150,3 +152,22 @@ def test_choice_of_problems_is_stable():
     assert set(p.id for p in some) <= {p.id for p in choose_problems(problems, 60, seed=1)}
     assert some != choose_problems(problems, 50, seed=2)
     assert choose_problems(problems, None, seed=1) == problems
+
+
+def test_drift_has_every_snapshot_and_the_last_step(world, evaluated, tmp_path):
+    shutil.copytree(world / "policy", tmp_path / "snapshots" / "step3")
+    shutil.copytree(world / "moved", tmp_path / "snapshots" / "step10")
+    shutil.copytree(world / "moved", tmp_path / "snapshots" / "step12")
+    (tmp_path / "snapshots" / ".snakemake_timestamp").touch()
+    files = replace(_files(world, tmp_path), snapshots=str(tmp_path / "snapshots"))
+    evaluate_policy(_job(steps=12), files)
+    result = SuiteResult.read(tmp_path / "both.json")
+    assert [(point.step, point.kl.task) for point in result.drift] == [
+        (step, task) for step in (3, 10, 12) for task in ("max", "rev")
+    ]
+    # Step 3 is the base itself; steps 10 and 12 are the same weights, sampled apart.
+    assert [point.kl.full for point in result.drift[:2]] == [0.0, 0.0]
+    assert result.drift[2].kl.full == pytest.approx(result.kl[0].full, rel=0.5)
+    assert result.drift[2].kl.full != result.kl[0].full
+    assert tuple(point.kl for point in result.drift[4:]) == result.kl
+    assert SuiteResult.read(evaluated / "both.json").kl == result.kl

@@ -12,6 +12,7 @@ class AnalysisFiles:
     runs: str | Path
     arms: str | Path
     weights: str | Path
+    drift: str | Path
     variance_components: str | Path
     hypotheses: str | Path
     gain: str | Path
@@ -24,6 +25,7 @@ class AnalysisFiles:
             runs=folder / "runs.csv",
             arms=folder / "arms.csv",
             weights=folder / "weights.csv",
+            drift=folder / "drift.csv",
             variance_components=folder / "variance_components.csv",
             hypotheses=folder / "hypotheses.json",
             gain=folder / "gain.json",

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlvr.errors import UserError
-from rlvr.evaluation.records import KlResult, RunLabel, SuiteResult, TaskResult, WeightChange
+from rlvr.evaluation.records import KlResult, RunLabel, SnapshotKl, SuiteResult, TaskResult, WeightChange
 
 # Seed statistics use this repeat of each seed; further ones measure non-determinism only.
 SEED_REPEAT = 1
@@ -25,6 +25,7 @@ class Run:
     suites: dict[str, str] = field(default_factory=dict)
     tasks: dict[str, TaskResult] = field(default_factory=dict)
     kl: dict[str, KlResult] = field(default_factory=dict)
+    drift: list[SnapshotKl] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ def _gather(files: Iterable[str | Path]) -> list[Run]:
             run.tasks[task.task] = task
             run.suites[task.task] = suite.suite
         run.kl |= {kl.task: kl for kl in suite.kl}
+        run.drift += suite.drift
     return list(runs.values())
 
 

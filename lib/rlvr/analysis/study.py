@@ -11,7 +11,7 @@ from rlvr.analysis.files import AnalysisFiles
 from rlvr.analysis.hypothesis import Hypothesis
 from rlvr.analysis.load import Study, load_study
 from rlvr.analysis.performance import on_task_equivalence, on_task_gain
-from rlvr.analysis.tables import arms_table, components_table, runs_table, weights_table
+from rlvr.analysis.tables import arms_table, components_table, drift_table, runs_table, weights_table
 from rlvr.analysis.variability import off_task_variability
 from rlvr.config.precision import AnalysisConfig
 from rlvr.files import atomic_path, write_json
@@ -50,6 +50,7 @@ def analyse_precision_study(
     _write_table(runs_table(study), files.runs)
     _write_table(arms_table(study, config.confidence), files.arms)
     _write_table(weights_table(study), files.weights)
+    _write_table(drift_table(study), files.drift)
     _write_table(components_table(study), files.variance_components)
     write_json(files.gain, [on_task_gain(study, config, arm) for arm in study.arms])
     claims = judge_hypotheses(study, config)

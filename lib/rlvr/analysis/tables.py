@@ -130,6 +130,18 @@ def weights_table(study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def drift_table(study: Study) -> pd.DataFrame:
+    """One row per run, task and snapshot (the last step included): KL to the base in nats per response."""
+    rows = [
+        _label(run)
+        | {"task": point.kl.task, "on_task": point.kl.task == study.on_task, "step": point.step}
+        | _kl_columns(point.kl)
+        for run in study.runs
+        for point in sorted(run.drift, key=lambda point: (point.kl.task, point.step))
+    ]
+    return pd.DataFrame(rows, columns=[*RUN_KEYS, "task", "on_task", "step", *_kl_columns(None)])
+
+
 def _component_row(name: str, found: VarianceComponents, note: str) -> dict[str, Any]:
     """Variances in points²; sd is empty where the estimate is negative."""
     between = found.between * POINTS**2

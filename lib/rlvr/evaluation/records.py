@@ -63,6 +63,14 @@ class KlResult:
 
 
 @dataclass(frozen=True)
+class SnapshotKl:
+    """KL to the base of the policy as it was after `step` training steps."""
+
+    step: int
+    kl: KlResult
+
+
+@dataclass(frozen=True)
 class WeightChange:
     """How far the weights moved from the base: the share equal in bf16 (`sparsity`), and |Δw| / |w|."""
 
@@ -74,7 +82,10 @@ class WeightChange:
 
 @dataclass(frozen=True)
 class SuiteResult:
-    """One evaluation job: `{suite}.json`. `kl` and `weight_change` are empty for the base."""
+    """One evaluation job: `{suite}.json`. `kl` and `weight_change` are empty for the base.
+
+    `drift` has the snapshots of a run and its last step, task by task.
+    """
 
     run: RunLabel
     suite: str
@@ -83,6 +94,7 @@ class SuiteResult:
     kl: tuple[KlResult, ...]
     weight_change: WeightChange | None
     seconds: dict[str, float]
+    drift: tuple[SnapshotKl, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def write(self, path: str | Path) -> None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -19,7 +20,7 @@ from rlvr.devices import describe_device, resolve_device
 from rlvr.diagnostics.sparsity import relative_change, update_sparsity
 from rlvr.errors import UserError
 from rlvr.evaluation.kl import measure_kl, summarise_kl
-from rlvr.evaluation.records import KlResult, RunLabel, SuiteResult, TaskResult, WeightChange
+from rlvr.evaluation.records import KlResult, RunLabel, SnapshotKl, SuiteResult, TaskResult, WeightChange
 from rlvr.evaluation.sampling import (
     choose_problems,
     draw_rollouts,
@@ -34,6 +35,7 @@ from rlvr.models.loading import load_policy, load_tokenizer
 from rlvr.models.weights import weight_hash
 from rlvr.precision import torch_dtype
 from rlvr.provenance import environment, hash_inputs, resume_identity
+from rlvr.rollout.batched import BatchedEngine
 from rlvr.rollout.engine import GenerationRequest, RolloutEngine, SamplingParams
 from rlvr.rollout.opening import open_engine
 from rlvr.sources import code_digest
@@ -50,7 +52,8 @@ CHECKPOINT_SECONDS = 60.0
 class EvaluationJob:
     """Everything that decides an evaluation, besides its input files.
 
-    `kl` and `sparsity_eta` are null for the base, which has no distance from itself.
+    `kl` and `sparsity_eta` are null for the base, which has no distance from itself. `steps` is the number of
+    training steps behind the policy, null where it is not known here (base, external).
     """
 
     arm: str
@@ -67,6 +70,7 @@ class EvaluationJob:
     kl: KlConfig | None
     sparsity_eta: float | None
     dtype: str
+    steps: int | None
     device: str
     compute_threads: int
     verification_time_limit_s: float
@@ -83,6 +87,7 @@ class EvaluationFiles:
     samples: str
     kl: str | None
     checkpoints: str
+    snapshots: str | None = None
 
 
 @dataclass
@@ -161,29 +166,27 @@ class Evaluation:
         )
         if job.kl is not None:
             with _timed(findings.seconds, "kl"):
-                self._evaluate_kl(task, chosen, config, engine, findings)
+                result, records = self.measure(task, problems, self.policy, engine, "kl")
+            findings.kl.append(asdict(result))
+            findings.kl_samples += records
+            logger.info("%s: KL to the base %.4f nats a response", task, result.full)
 
-    def _evaluate_kl(
-        self,
-        task: str,
-        problems: list[Problem],
-        config: EvaluationTaskConfig,
-        engine: RolloutEngine,
-        findings: Findings,
-    ) -> None:
-        samples = self.job.kl.samples
-        chosen = choose_problems(problems, self.job.kl.problems, self.job.evaluation_seed + 1)
+    def measure(
+        self, task: str, problems: list[Problem], policy: nn.Module, engine: RolloutEngine, purpose: str
+    ) -> tuple[KlResult, list[dict[str, Any]]]:
+        """KL of `policy`, from which `engine` samples, to the base on one task, and a record per response."""
+        job, config = self.job, self.job.tasks[task]
+        samples = job.kl.samples
+        scored = choose_problems(problems, config.rows, job.evaluation_seed)
+        chosen = choose_problems(scored, job.kl.problems, job.evaluation_seed + 1)
         params = SamplingParams(max_tokens=config.max_tokens, stop=config.stop)
         rollouts = draw_rollouts(
-            chosen, self.job.templates[task], samples, params, engine, self.stream(task, "kl")
+            chosen, job.templates[task], samples, params, engine, self.stream(task, purpose)
         )
-        vocabulary = len(self.tokenizer)
         divergences = measure_kl(
-            self.policy, self.base, rollouts, self.tokenizer.pad_token_id, vocabulary, self.device
+            policy, self.base, rollouts, self.tokenizer.pad_token_id, len(self.tokenizer), self.device
         )
-        result = summarise_kl(task, samples, rollouts, divergences)
-        findings.kl.append(asdict(result))
-        findings.kl_samples += [
+        records = [
             {
                 "task": task,
                 "problem": rollout.prompt_id,
@@ -194,7 +197,25 @@ class Evaluation:
             }
             for rollout, divergence in zip(rollouts, divergences, strict=True)
         ]
-        logger.info("%s: KL to the base %.4f nats a response", task, result.full)
+        return summarise_kl(task, samples, rollouts, divergences), records
+
+    def open(self, policy: nn.Module) -> BatchedEngine:
+        """An engine that samples from the policy's own weights."""
+        rows = self.job.max_batch_rows
+        dtype = torch_dtype(self.job.dtype)
+        return open_engine(policy, self.tokenizer, dtype, rows, self.device, share_weights=True)
+
+    def drift(self, snapshots: Path, problems: dict[str, list[Problem]]) -> Iterator[SnapshotKl]:
+        """KL to the base of every snapshot before the last step, on every task."""
+        steps = sorted(int(folder.name.removeprefix("step")) for folder in snapshots.glob("step*"))
+        for step in steps:
+            if step == self.job.steps:  # the policy itself, which has been measured
+                continue
+            policy = self._load(str(snapshots / f"step{step}"))
+            with self.open(policy) as engine:
+                for task, own in problems.items():
+                    result, _ = self.measure(task, own, policy, engine, f"kl of step {step}")
+                    yield SnapshotKl(step, result)
 
     def weight_change(self) -> WeightChange | None:
         """Sparsity and relative change against the base; None for the base itself."""
@@ -221,33 +242,49 @@ def evaluate_policy(job: EvaluationJob, files: EvaluationFiles, verification_wor
         _evaluate(job, files, verification_workers)
 
 
+def _sample_tasks(
+    evaluation: Evaluation,
+    files: EvaluationFiles,
+    problems: dict[str, list[Problem]],
+    identity: str,
+    verification_workers: int,
+) -> Findings:
+    """Everything that is sampled from the policy itself, from a checkpoint on where there is one."""
+    saved = load_checkpoint(files.checkpoints, identity)
+    findings = Findings(**saved[1]) if saved else Findings()
+    done = {record["task"] for record in findings.tasks}
+    saved_at = time.monotonic()
+    with (
+        evaluation.open(evaluation.policy) as engine,
+        Judge(verification_workers, evaluation.job.verification_time_limit_s) as judge,
+    ):
+        for number, (task, own) in enumerate(problems.items(), 1):
+            if task not in done:
+                evaluation.evaluate_task(task, own, engine, judge, findings)
+                if time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+                    save_checkpoint(files.checkpoints, number, asdict(findings), identity)
+                    saved_at = time.monotonic()
+    return findings
+
+
+def _measure_drift(
+    evaluation: Evaluation, files: EvaluationFiles, problems: dict[str, list[Problem]], findings: Findings
+) -> tuple[SnapshotKl, ...]:
+    """KL along the training: at the snapshots, and at the last step, where it is known already."""
+    if files.snapshots is None:
+        return ()
+    with _timed(findings.seconds, "kl"):
+        snapshots = list(evaluation.drift(Path(files.snapshots), problems))
+    last = [SnapshotKl(evaluation.job.steps, build(KlResult, record)) for record in findings.kl]
+    return (*snapshots, *last)
+
+
 def _evaluate(job: EvaluationJob, files: EvaluationFiles, verification_workers: int) -> None:
     evaluation = Evaluation(job, files)
     inputs = _inputs(job, files)
     identity = resume_identity(job, inputs, __file__, describe_device(evaluation.device))
-    saved = load_checkpoint(files.checkpoints, identity)
-    findings = Findings(**saved[1]) if saved else Findings()
-    done = {record["task"] for record in findings.tasks}
-    problems = dict(zip(job.tasks, files.problems, strict=True))
-    dtype = torch_dtype(job.dtype)
-    saved_at = time.monotonic()
-    with (
-        open_engine(
-            evaluation.policy,
-            evaluation.tokenizer,
-            dtype,
-            job.max_batch_rows,
-            evaluation.device,
-            share_weights=True,
-        ) as engine,
-        Judge(verification_workers, job.verification_time_limit_s) as judge,
-    ):
-        for number, task in enumerate(job.tasks, 1):
-            if task not in done:
-                evaluation.evaluate_task(task, read_problems(problems[task]), engine, judge, findings)
-                if time.monotonic() - saved_at > CHECKPOINT_SECONDS:
-                    save_checkpoint(files.checkpoints, number, asdict(findings), identity)
-                    saved_at = time.monotonic()
+    problems = {task: read_problems(path) for task, path in zip(job.tasks, files.problems, strict=True)}
+    findings = _sample_tasks(evaluation, files, problems, identity, verification_workers)
     result = SuiteResult(
         run=RunLabel(job.arm, job.seed, job.rep),
         suite=job.suite,
@@ -255,6 +292,7 @@ def _evaluate(job: EvaluationJob, files: EvaluationFiles, verification_workers: 
         tasks=tuple(build(TaskResult, record) for record in findings.tasks),
         kl=tuple(build(KlResult, record) for record in findings.kl),
         weight_change=evaluation.weight_change(),
+        drift=_measure_drift(evaluation, files, problems, findings),
         seconds=findings.seconds,
         provenance={
             "code_digest": code_digest(__file__),

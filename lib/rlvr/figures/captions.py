@@ -24,6 +24,11 @@ CAPTIONS: dict[str, tuple[str, str]] = {
         "only, those of the groups that were kept, not the snapshots and not the evaluation tasks. Thin "
         "lines: each seed; thick lines: mean. Rolling mean over a 24th of the steps.",
     ),
+    "kl_snapshots": (
+        "Drift from the base at the snapshots",
+        "Full-vocabulary KL(policy ‖ base) per response on held-out problems, sampled at temperature 1, of "
+        "the weights kept during training and of the last step. Lines: mean over seeds; marks: each seed.",
+    ),
     "sparsity": (
         "Weights that training left unchanged",
         "Share of weights equal to the base's when both are viewed in bf16. Bar: mean over seeds; marks: "

@@ -68,6 +68,35 @@ def training_curves(curves: pd.DataFrame, arms: Sequence[str]) -> Figure:
     return figure
 
 
+def kl_snapshots(drift: pd.DataFrame, arms: Sequence[str]) -> Figure:
+    """KL to the base of the base itself (step 0), the snapshots and the last step, on-task and off-task.
+
+    `drift`: the rows of drift.csv. Marks: each seed (off-task: its mean over tasks); line: mean over seeds.
+    """
+    figure, looks = new_figure(3.2), arm_looks(arms)
+    seen = {arm: look for arm, look in looks.items() if arm in set(drift["arm"])}
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, on_task in zip(panels, (True, False), strict=True):
+        own = drift[(drift["on_task"] == on_task) & (drift["rep"] == SEED_REPEAT)]
+        if own.empty:
+            say(axes, "no snapshots were evaluated here")
+            continue
+        for arm, look in seen.items():
+            points = own[own["arm"] == arm].groupby(["step", "seed"])["kl_full"].mean().reset_index()
+            mean = points.groupby("step")["kl_full"].mean()
+            axes.plot([0, *mean.index], [0.0, *mean], color=look["color"], linestyle=look["linestyle"])
+            axes.plot(
+                points["step"], points["kl_full"], look["marker"], color=look["color"], mfc="none", ms=4
+            )
+        axes.set_title("on-task" if on_task else "off-task, mean over tasks")
+        axes.set_xlabel("step")
+        axes.set_ylim(bottom=0)
+    panels[0].set_ylabel("KL to base (nats per response)")
+    if seen:
+        arm_legend(figure, seen, lines=True)
+    return figure
+
+
 def kl_drift(curves: pd.DataFrame, arms: Sequence[str]) -> Figure:
     """KL to the base over the steps: each seed as a thin line, the mean as a thick one."""
     figure, looks = new_figure(3.2), arm_looks(arms)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from rlvr.analysis.files import AnalysisFiles
 from rlvr.config.precision import AnalysisConfig
 from rlvr.figures.captions import FIGURES
-from rlvr.figures.curves import kl_drift, read_curves, training_curves
+from rlvr.figures.curves import kl_drift, kl_snapshots, read_curves, training_curves
 from rlvr.figures.style import save, style
 from rlvr.figures.tasks import delta_by_task, kl_by_task, sparsity, variance_ratio
 from rlvr.files import read_json
@@ -35,6 +35,7 @@ def draw_precision_figures(
     drawings: dict[str, Callable[[], Figure]] = {
         "training_curves": lambda: training_curves(curves, order),
         "kl_drift": lambda: kl_drift(curves, order),
+        "kl_snapshots": lambda: kl_snapshots(pd.read_csv(analysis.drift), order),
         "delta_by_task": lambda: delta_by_task(runs, arms, order),
         "kl_by_task": lambda: kl_by_task(runs, order),
         "sparsity": lambda: sparsity(weights, order),
