@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from rlvr.files import atomic_path, read_json, read_jsonl, sha256_file, write_json, write_jsonl
+from rlvr.files import atomic_path, read_json, read_jsonl, sha256_file, write_csv, write_json, write_jsonl
 
 
 def test_a_failure_keeps_what_was_there_and_leaves_nothing_else(tmp_path):
@@ -70,3 +70,13 @@ def test_the_next_write_removes_what_a_killed_process_left(tmp_path):
         assert not left.exists()
         temporary.mkdir()
     assert sorted(tmp_path.iterdir()) == sorted([target, other, living])
+
+
+def test_csv_has_empty_cells_for_nan_and_refuses_unknown_columns(tmp_path):
+    write_csv(
+        tmp_path / "t.csv", ["step", "loss"], [{"step": 1, "loss": 0.5}, {"step": 2, "loss": float("nan")}]
+    )
+    assert (tmp_path / "t.csv").read_bytes() == b"step,loss\n1,0.5\n2,\n"
+    with pytest.raises(ValueError, match="fields not in fieldnames"):
+        write_csv(tmp_path / "t.csv", ["step"], [{"step": 1, "loss": 0.5}])
+    assert (tmp_path / "t.csv").read_bytes() == b"step,loss\n1,0.5\n2,\n"

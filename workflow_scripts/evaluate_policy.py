@@ -5,7 +5,8 @@ from rlvr.joblog import log_to
 log_to(snakemake.log[0])
 
 from rlvr.config.build import build
-from rlvr.evaluation.run import EvaluationFiles, EvaluationJob, evaluate_policy
+from rlvr.evaluation.job import EvaluationFiles, EvaluationJob
+from rlvr.evaluation.run import evaluate_policy
 
 job = build(EvaluationJob, snakemake.params.job)
 files = EvaluationFiles(

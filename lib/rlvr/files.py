@@ -1,5 +1,6 @@
 """Reading and writing files so that a crash never leaves half of one under its final name."""
 
+import csv
 import gzip
 import hashlib
 import io
@@ -7,7 +8,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,15 @@ def write_json(path: str | Path, record: Any) -> None:
 def read_json(path: str | Path) -> Any:
     """Read one JSON record."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def write_csv(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a table with its header; a NaN is an empty cell, a key that is no column a ValueError."""
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, columns, lineterminator="\n")
+        table.writeheader()
+        for row in rows:
+            table.writerow({key: "" if value != value else value for key, value in row.items()})  # noqa: PLR0124
 
 
 def write_jsonl(path: str | Path, records: Iterable[Mapping[str, Any]]) -> None:

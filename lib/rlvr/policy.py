@@ -67,9 +67,13 @@ def compute_entropy(logits: Tensor) -> Tensor:
     return _entropy(_log_softmax(logits))
 
 
+def _of_labels(log_probs: Tensor, labels: Tensor) -> Tensor:
+    return log_probs.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+
+
 def token_log_probs(logits: Tensor, labels: Tensor) -> Tensor:
     """Log-probability, in at least fp32, of the label at each position: (…, V) and (…) to (…)."""
-    return _log_softmax(logits).gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+    return _of_labels(_log_softmax(logits), labels)
 
 
 def get_response_log_probs(
@@ -87,7 +91,7 @@ def get_response_log_probs(
     """
     logits = model(input_ids, **(forward_kwargs or {})).logits
     log_probs = _log_softmax(logits)
-    result = {"log_probs": log_probs.gather(-1, labels.unsqueeze(-1)).squeeze(-1)}
+    result = {"log_probs": _of_labels(log_probs, labels)}
     if return_token_entropy:
         result["token_entropy"] = _entropy(log_probs.detach())
     return result

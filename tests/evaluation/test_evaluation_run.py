@@ -9,8 +9,9 @@ from tiny_run import make_base
 
 from rlvr.config.build import build
 from rlvr.data.families import family_problems
+from rlvr.evaluation.job import EvaluationFiles, EvaluationJob
 from rlvr.evaluation.records import SuiteResult
-from rlvr.evaluation.run import EvaluationFiles, EvaluationJob, evaluate_policy
+from rlvr.evaluation.run import evaluate_policy
 from rlvr.evaluation.sampling import choose_problems
 from rlvr.files import read_jsonl, write_jsonl
 from rlvr.models.loading import load_policy, load_tokenizer, read_config, save_policy

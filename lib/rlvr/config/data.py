@@ -32,11 +32,3 @@ class EvaluationDataConfig:
     source: Source
     template: str
     verifier: str
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """The whole section."""
-
-    train: TrainDataConfig
-    evaluation: dict[str, EvaluationDataConfig]

@@ -12,19 +12,17 @@ from torch import nn
 
 from rlvr.arithmetic import configure_arithmetic
 from rlvr.config.build import build
-from rlvr.config.precision import EvaluationTaskConfig, KlConfig
 from rlvr.data.prepare import read_problems
 from rlvr.data.problem import Problem
 from rlvr.data.templates import apply_template
 from rlvr.devices import describe_device, resolve_device
 from rlvr.diagnostics.sparsity import relative_change, update_sparsity
 from rlvr.errors import UserError
+from rlvr.evaluation.job import EvaluationFiles, EvaluationJob
 from rlvr.evaluation.kl import measure_kl, summarise_kl
 from rlvr.evaluation.records import KlResult, RunLabel, SnapshotKl, SuiteResult, TaskResult, WeightChange
 from rlvr.evaluation.sampling import (
     choose_problems,
-    draw_rollouts,
-    judge_rollouts,
     sample_records,
     sampling_params,
     stream_of,
@@ -37,6 +35,7 @@ from rlvr.precision import torch_dtype
 from rlvr.provenance import environment, hash_inputs, resume_identity
 from rlvr.rollout.batched import BatchedEngine
 from rlvr.rollout.engine import GenerationRequest, RolloutEngine, SamplingParams
+from rlvr.rollout.judged import draw_rollouts, judge_rollouts
 from rlvr.rollout.opening import open_engine
 from rlvr.sources import code_digest
 from rlvr.training.checkpoint import clear_checkpoints, load_checkpoint, only_process, save_checkpoint
@@ -46,48 +45,6 @@ logger = logging.getLogger(__name__)
 
 # Tasks of seconds need no checkpoint of their own.
 CHECKPOINT_SECONDS = 60.0
-
-
-@dataclass(frozen=True)
-class EvaluationJob:
-    """Everything that decides an evaluation, besides its input files.
-
-    `kl` and `sparsity_eta` are null for the base, which has no distance from itself. `steps` is the number of
-    training steps behind the policy, null where it is not known here (base, external).
-    """
-
-    arm: str
-    seed: int
-    rep: int
-    suite: str
-    tasks: dict[str, EvaluationTaskConfig]
-    templates: dict[str, str]
-    temperature: float
-    top_p: float
-    evaluation_seed: int
-    samples_factor: int
-    max_batch_rows: int
-    kl: KlConfig | None
-    sparsity_eta: float | None
-    dtype: str
-    steps: int | None
-    device: str
-    compute_threads: int
-    verification_time_limit_s: float
-
-
-@dataclass(frozen=True)
-class EvaluationFiles:
-    """Inputs (`problems` one file a task, in the job's order), outputs, and the folder of checkpoints."""
-
-    policy: str
-    base: str | None
-    problems: tuple[str, ...]
-    result: str
-    samples: str
-    kl: str | None
-    checkpoints: str
-    snapshots: str | None = None
 
 
 @dataclass

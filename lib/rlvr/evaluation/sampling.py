@@ -9,12 +9,10 @@ import numpy as np
 
 from rlvr.config.precision import EvaluationTaskConfig
 from rlvr.data.problem import Problem
-from rlvr.data.templates import apply_template
 from rlvr.evaluation.estimators import accuracy_halves, clustered_mean, pass_at_k, sampling_error
 from rlvr.evaluation.records import TaskResult
-from rlvr.rollout.engine import GenerationRequest, Rollout, RolloutEngine, SamplingParams
-from rlvr.verify.registry import Judge
-from rlvr.verify.verdict import Response, Verdict
+from rlvr.rollout.engine import Rollout, SamplingParams
+from rlvr.verify.verdict import Verdict
 
 
 def _hash(*parts: object) -> bytes:
@@ -35,28 +33,6 @@ def choose_problems(problems: Sequence[Problem], rows: int | None, seed: int) ->
         return list(problems)
     chosen = {p.id for p in sorted(problems, key=lambda p: _hash(seed, p.id))[:rows]}
     return [problem for problem in problems if problem.id in chosen]
-
-
-def draw_rollouts(
-    problems: Sequence[Problem],
-    template: str,
-    samples: int,
-    params: SamplingParams,
-    engine: RolloutEngine,
-    seed: int,
-) -> list[Rollout]:
-    """`samples` rollouts of each problem, side by side, in problem order."""
-    requests = [GenerationRequest(p.id, apply_template(template, p), samples) for p in problems]
-    return engine.generate(requests, params, seed)
-
-
-def judge_rollouts(
-    rollouts: Sequence[Rollout], problems: Sequence[Problem], samples: int, judge: Judge
-) -> list[Verdict]:
-    """The verdict of each rollout, in order."""
-    repeated = [problem for problem in problems for _ in range(samples)]
-    responses = [Response(rollout.text, rollout.finish_reason == "stop") for rollout in rollouts]
-    return judge.judge(responses, repeated)
 
 
 def _strata(problems: Sequence[Problem], correct: np.ndarray) -> dict[str, float]:

@@ -59,7 +59,6 @@ def load_policy(
     compute: torch.dtype,
     logits_fp32: bool = True,
     device: str | torch.device = "cpu",
-    revision: str = "",
 ) -> nn.Module:
     """A causal language model whose call returns an object with `.logits` (B, S, vocabulary).
 
@@ -68,7 +67,7 @@ def load_policy(
     `logits_fp32` says for both whether the logits come in fp32 or in the dtype of the last product.
     The model's `end_ids` are the ids that end a response by its own files; engines add the tokenizer's EOS.
     """
-    folder = policy_folder(path, revision)
+    folder = policy_folder(path)
     config = DecoderConfig.from_hf(read_config(folder))
     if config is None:
         model = _load_with_transformers(folder, master, compute, logits_fp32, torch.device(device))
@@ -116,13 +115,13 @@ def _with_fp32_logits(forward: Callable[..., Any]) -> Callable[..., Any]:
     return cast
 
 
-def load_tokenizer(path: str | Path, revision: str = "") -> TextTokenizer:
+def load_tokenizer(path: str | Path) -> TextTokenizer:
     """The tokenizer of a policy, with a pad token: EOS where it has none of its own.
 
     A pad token beyond the model's vocabulary counts as none: transformers adds one to Qwen2 tokenizers that
     lack it, and the model has no row for it. UserError without an EOS that the model knows.
     """
-    folder = policy_folder(path, revision)
+    folder = policy_folder(path)
     small = SmallTokenizer.read(folder)
     if small is not None:
         return small

@@ -1,8 +1,7 @@
 """The base policy that every run starts from: trained from scratch, or links to a pretrained one."""
 
-import csv
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -10,7 +9,7 @@ import torch
 from rlvr.arithmetic import configure_arithmetic
 from rlvr.config.policy import BasePolicyConfig, JsonlExamples, PretrainedPolicyConfig, TinyPolicyConfig
 from rlvr.devices import describe_device, resolve_device
-from rlvr.files import atomic_path
+from rlvr.files import atomic_path, write_csv
 from rlvr.models.decoder import Decoder
 from rlvr.models.loading import load_tokenizer, policy_folder, read_config, save_policy
 from rlvr.models.tiny import decoder_config, initialise
@@ -43,13 +42,13 @@ def prepare_base_policy(
     """
     if isinstance(config, PretrainedPolicyConfig):
         _link_pretrained(config, Path(policy_path))
-        _write_metrics([], metrics_path)
+        write_csv(metrics_path, METRIC_COLUMNS, [])
         return
     configure_arithmetic(config.compute_threads, deterministic=True, seed=config.seed)
     with only_process(checkpoints_path):
         training = _train_tiny(config, data_root, resolve_device(device), checkpoints_path, evaluation_paths)
         _save_tiny(config, training, Path(policy_path))
-        _write_metrics(training.state.metrics, metrics_path)
+        write_csv(metrics_path, METRIC_COLUMNS, training.state.metrics)
         clear_checkpoints(checkpoints_path)
 
 
@@ -107,10 +106,3 @@ def _link_pretrained(config: PretrainedPolicyConfig, policy_path: Path) -> None:
             if file.is_file():
                 (temporary / file.name).symlink_to(file.resolve())
     logger.info("policy links to %s", folder)
-
-
-def _write_metrics(rows: Iterable[Mapping[str, float]], path: str | Path) -> None:
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, METRIC_COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)

@@ -16,6 +16,7 @@ from rlvr.data.rows import load_rows
 from rlvr.data.templates import apply_template
 from rlvr.errors import UserError
 from rlvr.models.tokenizers import TextTokenizer
+from rlvr.training.epochs import walk_epochs
 
 logger = logging.getLogger(__name__)
 
@@ -62,14 +63,12 @@ class FileStream:
 
     def batch(self, step: int, size: int) -> Batch:
         """See `ExampleStream`. A batch may reach into the next epoch."""
-        total = len(self._examples)
-        chosen = []
-        for position in range(step * size, (step + 1) * size):
-            epoch, place = divmod(position, total)
-            if not chosen or place == 0:
-                order = np.random.default_rng((self._seed, epoch)).permutation(total)
-            chosen.append(self._examples[order[place]])
+        indices = walk_epochs(len(self._examples), step * size, size, self._order)
+        chosen = [self._examples[index] for index in indices]
         return [prompt for prompt, _ in chosen], [response for _, response in chosen]
+
+    def _order(self, epoch: int) -> np.ndarray:
+        return np.random.default_rng((self._seed, epoch)).permutation(len(self._examples))
 
 
 def _response(text: str, tokenizer: TextTokenizer) -> Tokens:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from rlvr.config.precision import GrpoConfig, OverlongConfig
 from rlvr.data.problem import Problem
-from rlvr.data.templates import apply_template
-from rlvr.rollout.engine import GenerationRequest, Rollout, RolloutEngine, SamplingParams
+from rlvr.rollout.engine import Rollout, RolloutEngine, SamplingParams
+from rlvr.rollout.judged import draw_rollouts, judge_rollouts
 from rlvr.rollout.streams import stream_seed
 from rlvr.training.prompts import step_problems
 from rlvr.verify.registry import Judge
-from rlvr.verify.verdict import Response, Verdict
+from rlvr.verify.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,10 @@ def collect_groups(
     for current_round in range(rounds):
         started = time.perf_counter()
         chosen = step_problems(problems, seed, step, config.prompts_per_step - len(kept), current_round)
-        requests = [GenerationRequest(p.id, apply_template(template, p), config.group_size) for p in chosen]
-        rollouts = engine.generate(requests, params, stream_seed(seed, step, current_round))
+        stream = stream_seed(seed, step, current_round)
+        rollouts = draw_rollouts(chosen, template, config.group_size, params, engine, stream)
         generated = time.perf_counter()
-        repeated = [problem for problem in chosen for _ in range(config.group_size)]
-        responses = [Response(rollout.text, rollout.finish_reason == "stop") for rollout in rollouts]
-        verdicts = judge.judge(responses, repeated)
+        verdicts = judge_rollouts(rollouts, chosen, config.group_size, judge)
         for index, problem in enumerate(chosen):
             part = slice(index * config.group_size, (index + 1) * config.group_size)
             group = _score(problem, rollouts[part], verdicts[part], config)

@@ -1,7 +1,5 @@
 """One row of metrics.csv a step, the logged rollouts, progress lines and TensorBoard files."""
 
-import csv
-import io
 import logging
 import math
 import time
@@ -13,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rlvr.files import atomic_path, write_text
+from rlvr.files import atomic_path
 from rlvr.training.groups import Collected, Group
 
 logger = logging.getLogger(__name__)
@@ -104,16 +102,6 @@ def logged_rollouts(step: int, groups: Sequence[Group], count: int) -> list[dict
                 }
             )
     return records
-
-
-def write_metrics(path: str | Path, rows: Sequence[Row]) -> None:
-    """Write metrics.csv; NaN is an empty cell."""
-    text = io.StringIO()
-    table = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    table.writeheader()
-    for row in rows:
-        table.writerow({key: "" if math.isnan(value) else value for key, value in row.items()})
-    write_text(path, text.getvalue())
 
 
 def write_tensorboard(folder: str | Path, rows: Sequence[Row]) -> None:

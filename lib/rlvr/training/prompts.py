@@ -1,6 +1,7 @@
 """Which prompts a step trains on."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from rlvr.data.templates import apply_template
 from rlvr.errors import UserError
 from rlvr.models.tokenizers import TextTokenizer
 from rlvr.rollout.streams import named_generator
+from rlvr.training.epochs import walk_epochs
 
 
 def step_problems(problems: Sequence[Problem], seed: int, step: int, count: int, round: int) -> list[Problem]:
@@ -20,14 +22,12 @@ def step_problems(problems: Sequence[Problem], seed: int, step: int, count: int,
     if round:
         drawn = named_generator("resampling", seed, step, round).integers(len(problems), size=count)
         return [problems[i] for i in drawn]
-    chosen = []
-    orders: dict[int, np.ndarray] = {}
-    for position in range(step * count, (step + 1) * count):
-        epoch, place = divmod(position, len(problems))
-        if epoch not in orders:
-            orders[epoch] = named_generator("epoch", seed, epoch).permutation(len(problems))
-        chosen.append(problems[orders[epoch][place]])
-    return chosen
+    order = partial(_epoch_order, seed, len(problems))
+    return [problems[i] for i in walk_epochs(len(problems), step * count, count, order)]
+
+
+def _epoch_order(seed: int, total: int, epoch: int) -> np.ndarray:
+    return named_generator("epoch", seed, epoch).permutation(total)
 
 
 def fitting_problems(

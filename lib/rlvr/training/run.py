@@ -15,7 +15,7 @@ from rlvr.data.prepare import read_problems
 from rlvr.devices import describe_device, resolve_device
 from rlvr.diagnostics.sparsity import movable_fraction
 from rlvr.errors import UserError
-from rlvr.files import atomic_path, write_json, write_jsonl
+from rlvr.files import atomic_path, write_csv, write_json, write_jsonl
 from rlvr.models.decoder import Decoder
 from rlvr.models.loading import load_policy, load_tokenizer, read_config, save_policy
 from rlvr.models.weights import weight_hash
@@ -28,7 +28,7 @@ from rlvr.sources import code_digest
 from rlvr.training.checkpoint import clear_checkpoints, load_checkpoint, only_process, save_checkpoint
 from rlvr.training.dtype_contract import DtypeContract
 from rlvr.training.grpo import Setting, TrainingState, train
-from rlvr.training.metrics import WeightTracker, write_metrics, write_tensorboard
+from rlvr.training.metrics import WeightTracker, write_tensorboard
 from rlvr.training.prompts import fitting_problems
 from rlvr.verify.registry import Judge
 
@@ -200,7 +200,7 @@ class Run:
                 kept = self.checkpoints / "snapshots" / f"step{step}"
                 shutil.copytree(kept, temporary / kept.name)
         self.save_policy(Path(self.files.policy))
-        write_metrics(self.files.metrics, state.metrics)
+        write_csv(self.files.metrics, list(state.metrics[0]), state.metrics)
         write_jsonl(self.files.rollouts, state.rollouts)
         write_tensorboard(self.files.tensorboard, state.metrics)
         write_json(self.files.provenance, self.provenance(state))

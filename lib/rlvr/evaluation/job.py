@@ -1,0 +1,47 @@
+"""What one evaluation job is told."""
+
+from dataclasses import dataclass
+
+from rlvr.config.precision import EvaluationTaskConfig, KlConfig
+
+
+@dataclass(frozen=True)
+class EvaluationJob:
+    """Everything that decides an evaluation, besides its input files.
+
+    `kl` and `sparsity_eta` are null for the base, which has no distance from itself. `steps` is the number of
+    training steps behind the policy, null where it is not known here (base, external).
+    """
+
+    arm: str
+    seed: int
+    rep: int
+    suite: str
+    tasks: dict[str, EvaluationTaskConfig]
+    templates: dict[str, str]
+    temperature: float
+    top_p: float
+    evaluation_seed: int
+    samples_factor: int
+    max_batch_rows: int
+    kl: KlConfig | None
+    sparsity_eta: float | None
+    dtype: str
+    steps: int | None
+    device: str
+    compute_threads: int
+    verification_time_limit_s: float
+
+
+@dataclass(frozen=True)
+class EvaluationFiles:
+    """Inputs (`problems` one file a task, in the job's order), outputs, and the folder of checkpoints."""
+
+    policy: str
+    base: str | None
+    problems: tuple[str, ...]
+    result: str
+    samples: str
+    kl: str | None
+    checkpoints: str
+    snapshots: str | None = None
