@@ -32,3 +32,11 @@ class EvaluationDataConfig:
     source: Source
     template: str
     verifier: str
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The whole section."""
+
+    train: TrainDataConfig
+    evaluation: dict[str, EvaluationDataConfig]
