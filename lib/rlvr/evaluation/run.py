@@ -114,7 +114,7 @@ class Evaluation:
         with _timed(findings.seconds, "rollout"):
             rollouts = draw_rollouts(chosen, template, samples, params, engine, self.stream(task, "accuracy"))
         with _timed(findings.seconds, "verify"):
-            verdicts = judge_rollouts(rollouts, chosen, samples, judge)
+            verdicts = judge_rollouts(rollouts, chosen, template, samples, judge)
         result = summarise(task, chosen, samples, rollouts, verdicts, config.pass_at)
         findings.tasks.append(asdict(result))
         findings.samples += sample_records(task, rollouts, verdicts)

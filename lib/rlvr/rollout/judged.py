@@ -23,9 +23,9 @@ def draw_rollouts(
 
 
 def judge_rollouts(
-    rollouts: Sequence[Rollout], problems: Sequence[Problem], samples: int, judge: Judge
+    rollouts: Sequence[Rollout], problems: Sequence[Problem], template: str, samples: int, judge: Judge
 ) -> list[Verdict]:
-    """The verdict of each rollout, in order."""
+    """The verdict of each rollout, in order; `template` is what the problems were prompted with."""
     repeated = [problem for problem in problems for _ in range(samples)]
-    responses = [Response(rollout.text, rollout.finish_reason == "stop") for rollout in rollouts]
+    responses = [Response(rollout.text, rollout.finish_reason == "stop", template) for rollout in rollouts]
     return judge.judge(responses, repeated)

@@ -93,7 +93,7 @@ def collect_groups(
         stream = stream_seed(seed, step, current_round)
         rollouts = draw_rollouts(chosen, template, config.group_size, params, engine, stream)
         generated = time.perf_counter()
-        verdicts = judge_rollouts(rollouts, chosen, config.group_size, judge)
+        verdicts = judge_rollouts(rollouts, chosen, template, config.group_size, judge)
         for index, problem in enumerate(chosen):
             part = slice(index * config.group_size, (index + 1) * config.group_size)
             group = _score(problem, rollouts[part], verdicts[part], config)

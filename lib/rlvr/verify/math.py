@@ -1,4 +1,4 @@
-r"""Mathematical answers: extraction from a response, and equality by math-verify under a time limit."""
+r"""Mathematical answers: equality by math-verify under a time limit."""
 
 import atexit
 import logging
@@ -8,63 +8,13 @@ from functools import cache
 from typing import Self
 
 from rlvr.data.problem import Problem
+from rlvr.verify.extraction import Extraction, extract_answer, extraction_order
 from rlvr.verify.pool import Outcome, TimeLimitedPool
-from rlvr.verify.verdict import Verdict
+from rlvr.verify.verdict import Response, Verdict
 
-# One pass over the braces of a text: boxes, escaped characters (\{ is no brace), and plain braces.
-_BRACES = re.compile(r"(?P<box>\\boxed\s*\{)|\\.|(?P<open>\{)|(?P<close>\})", re.DOTALL)
-_STATED = re.compile(r"\banswer(?:\s+is\b\s*:?|\s*:)[ \t]*([^\n]+)", re.IGNORECASE)
-_HASHES = re.compile(r"####[ \t]*([^\n]+)")
-_NUMBER = re.compile(r"-?[0-9](?:[0-9,]*[0-9])?(?:\.[0-9]+)?(?:/[0-9]+)?%?")
-_SENTENCE_END = re.compile(r"\.(?=\s|$)")
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
 
 NO_ANSWER = "no answer found"
-
-
-def last_boxed(text: str) -> str:
-    r"""Return the content of the last balanced, non-empty `\boxed{...}`, or ""; linear in the text."""
-    opened: list[int | None] = []
-    found = (-1, "")
-    for brace in _BRACES.finditer(text):
-        if brace["box"] or brace["open"]:
-            opened.append(brace.end() if brace["box"] else None)
-        elif brace["close"] and opened:
-            start = opened.pop()
-            if start is not None and (content := text[start : brace.start()].strip()):
-                found = max(found, (start, content))
-    return found[1]
-
-
-def _last(pattern: re.Pattern[str], text: str) -> str:
-    found = ""
-    for match in pattern.finditer(text):
-        found = match[1]
-    return found
-
-
-def _unwrapped(text: str) -> str:
-    """Strip what surrounds an answer in running text: bold marks, formula delimiters, a full stop."""
-    text = _SENTENCE_END.split(text, maxsplit=1)[0].strip().strip("*").strip()
-    for left, right in (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]")):
-        if len(text) > len(left + right) and text.startswith(left) and text.endswith(right):
-            return text[len(left) : -len(right)].strip()
-    return text
-
-
-def extract_answer(text: str) -> str:
-    r"""Return the final answer that a response states, or "".
-
-    In this order: the last balanced `\boxed{}`; what follows the last "answer is" or "answer:" on its line;
-    what follows the last `####`; the last number. Never raises, whatever the text.
-    """
-    if boxed := last_boxed(text):
-        return boxed
-    for pattern in (_STATED, _HASHES):
-        if stated := _unwrapped(_last(pattern, text)):
-            return stated
-    numbers = _NUMBER.findall(text)
-    return numbers[-1] if numbers else ""
 
 
 def math_verify_comparer() -> Callable[[str, str], bool]:
@@ -113,12 +63,14 @@ class MathVerifier:
         decided |= {pair: _reason(outcome) for pair, outcome in zip(open_pairs, outcomes, strict=True)}
         return [decided[pair] for pair in pairs]
 
-    def judge(self, responses: Sequence[str], problems: Sequence[Problem]) -> list[Verdict]:
+    def judge(self, responses: Sequence[Response], problems: Sequence[Problem]) -> list[Verdict]:
         """Judge each response against its problem, in order; without an answer no worker is asked."""
-        answers = [extract_answer(text) for text in responses]
-        pairs = zip(answers, problems, strict=True)
-        reasons = iter(self.compare([(answer, problem.answer) for answer, problem in pairs if answer]))
-        return [_verdict(answer, next(reasons) if answer else NO_ANSWER) for answer in answers]
+        found = [extract_answer(response.text, extraction_order(response.template)) for response in responses]
+        pairs = zip(found, problems, strict=True)
+        reasons = iter(
+            self.compare([(answer.text, problem.answer) for answer, problem in pairs if answer.text])
+        )
+        return [_verdict(answer, next(reasons) if answer.text else NO_ANSWER) for answer in found]
 
 
 def _decided_by_text(answer: str, gold: str) -> str:
@@ -138,8 +90,8 @@ def _reason(outcome: Outcome) -> str:
     return "right" if outcome.value else "wrong"
 
 
-def _verdict(answer: str, reason: str) -> Verdict:
-    return Verdict(float(reason == "right"), bool(answer), answer, reason)
+def _verdict(answer: Extraction, reason: str) -> Verdict:
+    return Verdict(float(reason == "right"), bool(answer.text), answer.text, reason, answer.rule)
 
 
 @cache
@@ -156,4 +108,4 @@ def equivalent(answer: str, gold: str) -> bool:
 
 def verify_batch(responses: Sequence[str], problems: Sequence[Problem]) -> list[Verdict]:
     """Judge responses with one worker kept for the whole process; `Judge` has more workers and a limit."""
-    return _shared().judge(responses, problems)
+    return _shared().judge([Response(text, finished=True) for text in responses], problems)

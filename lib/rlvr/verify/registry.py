@@ -26,7 +26,7 @@ def _one_by_one(judge_one: Callable[[Response, Problem], Verdict]) -> VerifierCo
 @contextmanager
 def _math(workers: int, time_limit_s: float) -> Iterator[BatchVerifier]:
     with MathVerifier(workers, time_limit_s) as verifier:
-        yield lambda responses, problems: verifier.judge([response.text for response in responses], problems)
+        yield verifier.judge
 
 
 VERIFIERS: dict[str, VerifierContext] = {
