@@ -11,6 +11,8 @@ RESULTS = f"results/{config['name']}"
 STUDY = config["precision"]
 EVALUATION = STUDY["evaluation"]
 SUITES = EVALUATION["suites"]
+# What decides verdicts; the number of workers does not.
+VERIFICATION = {key: value for key, value in config["verification"].items() if key != "workers"}
 EXTERNAL_POLICIES = {policy["name"]: policy for policy in STUDY["external_policies"]}
 PRECISION_ANALYSIS = AnalysisFiles.in_folder("<results>/precision/analysis").by_name()
 PRECISION_FIGURES = list(FIGURES)
@@ -102,7 +104,7 @@ def training_job(wildcards):
         "template": config["data"]["train"]["template"],
         "device": config["device"],
         "compute_threads": config["compute_threads"],
-        "verification_time_limit_s": config["verification"]["time_limit_s"],
+        "verification": VERIFICATION,
         "training": STUDY["training"],
     }
 
@@ -129,7 +131,7 @@ def evaluation_job(wildcards, arm, seed, rep):
         "dtype": MODES[arm].evaluation if arm in MODES else "float32",
         "device": config["device"],
         "compute_threads": config["compute_threads"],
-        "verification_time_limit_s": config["verification"]["time_limit_s"],
+        "verification": VERIFICATION,
     }
 
 

@@ -1,7 +1,7 @@
 # What a person reads at the end.
 
 
-rule build_report:
+rule build_precision_report:
     """Put verdicts, figures, tables, configuration and provenance on one self-contained page."""
     input:
         **PRECISION_ANALYSIS,
@@ -11,14 +11,14 @@ rule build_report:
     output:
         report(
             "<results>/report.html",
-            caption="../report/report.rst",
+            caption="../report/precision_report.rst",
             category="Precision study",
             labels={"content": "the whole report", "kind": "page"},
         ),
     log:
-        "<logs>/build_report.log",
+        "<logs>/build_precision_report.log",
     benchmark:
-        "<benchmarks>/build_report.tsv"
+        "<benchmarks>/build_precision_report.tsv"
     threads: 1
     resources:
         gpu=config["resources"]["analyse"]["gpu"],
@@ -27,9 +27,9 @@ rule build_report:
     params:
         config=report_config(),
         runs=runs(),
-        code=code_of("build_report.py"),
+        code=code_of("build_precision_report.py"),
     script:
-        "../workflow_scripts/build_report.py"
+        "../workflow_scripts/build_precision_report.py"
 
 
 # Every result is a target, because Snakemake does not make an intermediate file anew that was deleted. The weights

@@ -103,7 +103,7 @@ def make_job(mode: str = "fp32", seed: int = 1, dropout_rate: float = 0.1, **tra
             "template": "plain",
             "device": "cpu",
             "compute_threads": 1,
-            "verification_time_limit_s": 10.0,
+            "verification": {"time_limit_s": 10.0, "memory_mb": 1024, "require_isolation": "any"},
             "training": TRAINING | training,
         },
     )

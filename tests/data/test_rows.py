@@ -56,6 +56,21 @@ def test_excluded_ids_are_left_out_unread(tmp_path):
         load(tmp_path, [GOOD], excluded_ids=("zz",))
 
 
+PROGRAM = {**GOOD, "checks": "def check(candidate): ...", "name": "add"}
+
+
+def test_tests_of_programs(tmp_path):
+    fields = {"tests_field": "checks", "entry_point_field": "name"}
+    found = load(tmp_path, [PROGRAM], **fields).problems[0].metadata
+    assert found == {"tests": "def check(candidate): ...", "entry_point": "add"}
+    with pytest.raises(DataError, match=r":1: name must be the name of a function, not '1 \+ 1'"):
+        load(tmp_path, [{**PROGRAM, "name": "1 + 1"}], **fields)
+    with pytest.raises(DataError, match=r"rows.jsonl:1: field 'checks' is missing"):
+        load(tmp_path, [{**GOOD, "name": "add"}], **fields)
+    with pytest.raises(DataError, match="tests_field and entry_point_field"):
+        load_rows(source(tests_field="checks"), "task", "code", tmp_path)
+
+
 def test_choices(tmp_path):
     row = {**GOOD, "options": ["1", 2, "3"], "answer": "C"}
     assert load(tmp_path, [row], choices_field="options").problems[0].metadata == {"choices": ["1", "2", "3"]}

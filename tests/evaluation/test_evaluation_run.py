@@ -16,7 +16,7 @@ from rlvr.evaluation.sampling import choose_problems
 from rlvr.files import read_jsonl, write_jsonl
 from rlvr.models.loading import load_policy, load_tokenizer, read_config, save_policy
 
-TASK = {"rows": 40, "samples": 4, "max_tokens": 4, "stop": [], "pass_at": [1, 4]}
+TASK = {"rows": 40, "samples": 4, "max_tokens": 4, "stop": [], "keep_stop": True, "pass_at": [1, 4]}
 
 
 def _job(**replaced) -> EvaluationJob:
@@ -38,7 +38,7 @@ def _job(**replaced) -> EvaluationJob:
         "steps": 9,
         "device": "cpu",
         "compute_threads": 1,
-        "verification_time_limit_s": 10.0,
+        "verification": {"time_limit_s": 10.0, "memory_mb": 1024, "require_isolation": "any"},
     }
     return build(EvaluationJob, job | replaced)
 

@@ -136,6 +136,11 @@ def test_stop_strings_end_a_response_and_stay_in_it(setup):
             assert after.text == before.text
             assert after.finish_reason == before.finish_reason
     assert hits
+    params = SamplingParams(10, stop=(stop,), keep_stop=False)
+    for kept, cut in zip(
+        stopped, setup.engine(max_batch_rows=17).generate(requests(24), params, seed=0), strict=True
+    ):
+        assert (cut.token_ids, cut.text) == (kept.token_ids, kept.text.removesuffix(stop))
 
 
 @pytest.mark.parametrize("how", ["end_ids", "stop"])

@@ -10,37 +10,37 @@ from rlvr.rollout.stopping import StopStrings
 TOKENIZER = byte_tokenizer()
 
 
-def end(text, stop):
-    return StopStrings(TOKENIZER, stop).ends([TOKENIZER.encode(text)])[0]
+def place(text, stop):
+    return StopStrings(TOKENIZER, stop).places([TOKENIZER.encode(text)])[0]
 
 
 @pytest.mark.parametrize(
     "text, stop, expected",
     [
-        ("abc", ["c"], 3),
-        ("abc", ["bc", "c"], 3),
+        ("abc", ["c"], (2, 3)),
+        ("abc", ["c", "bc"], (1, 3)),
         ("abc", ["ab"], None),  # was completed before the last token
-        ("abab", ["ab"], 4),
+        ("abab", ["ab"], (2, 4)),
         ("ab", ["abc"], None),
-        ("a", ["a"], 1),
-        ("price: 5€", ["€"], 9),
+        ("a", ["a"], (0, 1)),
+        ("price: 5€", ["€"], (8, 9)),
         ("x", [], None),
     ],
 )
 def test_a_stop_string_counts_when_the_last_token_completes_it(text, stop, expected):
-    assert end(text, stop) == expected
+    assert place(text, stop) == expected
 
 
 def test_half_a_character_is_no_text():
     half = TOKENIZER.encode("5€")[:-1]
     stop = StopStrings(TOKENIZER, ["5", "€"])
-    assert stop.ends([half[:1], half, TOKENIZER.encode("5€")]) == [1, None, 2]
+    assert stop.places([half[:1], half, TOKENIZER.encode("5€")]) == [(0, 1), None, (1, 2)]
 
 
 def test_the_window_is_wide_enough():
     stop = StopStrings(TOKENIZER, ["</answer>"])
     text = TOKENIZER.encode("long text before it €€€ </answer>")
-    assert stop.ends([text[-stop.window :]])[0] is not None
+    assert stop.places([text[-stop.window :]])[0] is not None
 
 
 def test_an_empty_stop_string_is_refused():
@@ -61,7 +61,7 @@ def test_special_tokens_are_told_apart_from_text(tmp_path):
         stop = StopStrings(tokenizer, stops)
         assert stop.token_ids == {256}
         assert stop.texts == tuple(stops[1:])
-    assert StopStrings(theirs, stops).ends([theirs.encode("b<think>")]) == [8]
+    assert StopStrings(theirs, stops).places([theirs.encode("b<think>")]) == [(1, 8)]
 
 
 def test_qwen_math_ends_at_the_end_of_its_turn():
@@ -69,5 +69,9 @@ def test_qwen_math_ends_at_the_end_of_its_turn():
     config = load_config(Path(__file__).parents[2] / "config" / "qwen2.5-math-7b.yaml")
     assert config["precision"]["training"]["sampling"]["stop"] == ["<|im_end|>"]
     for name, task in config["precision"]["evaluation"]["tasks"].items():
-        chat = config["data"]["evaluation"][name]["template"] == "qwen_math_boxed"
+        template = config["data"]["evaluation"][name]["template"]
+        if template == "plain":  # a program, which ends where the next thing begins
+            assert "\ndef" in task["stop"] and not task["keep_stop"]
+            continue
+        chat = template == "qwen_math_boxed"
         assert task["stop"] == (["<|im_end|>"] if chat else []), name

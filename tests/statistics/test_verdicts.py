@@ -54,6 +54,6 @@ def test_combining_parts():
 
 
 def test_statistics_and_analysis_need_no_torch():
-    packages = "rlvr.statistics, rlvr.analysis.study, rlvr.figures.draw, rlvr.report"
+    packages = "rlvr.statistics, rlvr.analysis.study, rlvr.figures.draw, rlvr.report.precision"
     code = f"import sys, {packages}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

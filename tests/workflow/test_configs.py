@@ -35,7 +35,7 @@ def test_the_default_study(project):
     planned = project.planned()
     assert planned["train_policy"] == planned["evaluate_policy"] == 15
     assert planned["prepare_evaluation_task"] == 6
-    for rule in ("train_base_policy", "evaluate_base", "merge_manifests", "build_report", "all"):
+    for rule in ("train_base_policy", "evaluate_base", "merge_manifests", "build_precision_report", "all"):
         assert planned[rule] == 1
     jobs = planned - Counter(["all"])
     assert project.planned("precision") - Counter(["precision"]) == jobs

@@ -17,7 +17,9 @@ import pytest
 pytestmark = pytest.mark.slow
 
 TINY = ("--configfile", "config/tiny.yaml")
-AFTER_EVALUATION = Counter(["analyse_precision_study", "draw_precision_figures", "build_report", "all"])
+AFTER_EVALUATION = Counter(
+    ["analyse_precision_study", "draw_precision_figures", "build_precision_report", "all"]
+)
 EVALUATIONS = Counter(evaluate_base=2, evaluate_policy=8)
 
 
@@ -102,7 +104,7 @@ DELETED = [
     ("precision/eval/bf16/seed1/rep1/strings.json", Counter(["evaluate_policy"]) + AFTER_EVALUATION),
     ("precision/eval/bf16/seed1/rep1/strings.kl.jsonl.gz", Counter(["evaluate_policy"]) + AFTER_EVALUATION),
     ("precision/analysis/arms.csv", AFTER_EVALUATION),
-    ("report.html", Counter(["build_report", "all"])),
+    ("report.html", Counter(["build_precision_report", "all"])),
     # Weights may be deleted to save space.
     ("precision/train/bf16/seed1/rep1/policy", Counter()),
 ]
@@ -121,9 +123,9 @@ def test_what_is_deleted_is_made_anew_with_what_follows(study, file, expected):
 TRAINING = Counter(train_policy=4)
 CODE = [
     # an edited module, and the jobs that depend on it
-    ("lib/rlvr/report.py", Counter(["build_report", "all"])),
-    ("lib/rlvr/report_template.html", Counter(["build_report", "all"])),
-    ("lib/rlvr/figures/draw.py", Counter(["draw_precision_figures", "build_report", "all"])),
+    ("lib/rlvr/report/precision.py", Counter(["build_precision_report", "all"])),
+    ("lib/rlvr/report/precision.html", Counter(["build_precision_report", "all"])),
+    ("lib/rlvr/figures/draw.py", Counter(["draw_precision_figures", "build_precision_report", "all"])),
     ("lib/rlvr/statistics/variance.py", AFTER_EVALUATION),
     ("lib/rlvr/evaluation/kl.py", EVALUATIONS + AFTER_EVALUATION),
     ("lib/rlvr/optim.py", TRAINING + Counter(evaluate_policy=8) + AFTER_EVALUATION),
@@ -142,7 +144,8 @@ def test_edited_code_reruns_what_depends_on_it(study, file, expected):
     finally:
         path.write_text(text)
     if expected is None:  # every job logs
-        assert set(planned) >= {"prepare_training_data", "train_base_policy", "train_policy", "build_report"}
+        own = {"prepare_training_data", "train_base_policy", "train_policy", "build_precision_report"}
+        assert set(planned) >= own
     else:
         assert planned == expected
 

@@ -17,6 +17,7 @@ def find_contradictions(config: Section) -> Iterator[str]:
     """Every contradiction in a config that fits the schema, a line each."""
     yield from _check_base(config["base"])
     yield from _check_holdout(config["data"])
+    yield from _check_programs(config)
     yield from _check_training(config["precision"]["training"])
     yield from _check_evaluation(config["precision"]["evaluation"], config["data"]["evaluation"])
     yield from _check_arms(config["precision"])
@@ -69,6 +70,23 @@ def _check_holdout(data: Section) -> Iterator[str]:
         wrong = f"{holdout['task']} is no evaluation task with source {{kind: holdout}}"
         allowed = ", ".join(tasks) or "first give data.evaluation such a task"
         yield _line("data.train.holdout.task", wrong, allowed)
+
+
+def _check_programs(config: Section) -> Iterator[str]:
+    """Verifier code runs prompt + response: the prompt is the bare program, and no stop string is inside."""
+    data, tasks = config["data"], config["precision"]["evaluation"]["tasks"]
+    sections = {"data.train": data["train"]} | {
+        f"data.evaluation.{t}": s for t, s in data["evaluation"].items()
+    }
+    for key, section in sections.items():
+        if section["verifier"] == "code" and section["template"] != "plain":
+            wrong = f"{section['template']} puts words around a program that verifier code runs"
+            yield _line(f"{key}.template", wrong, "plain")
+    for name, task in tasks.items():
+        verifier = data["evaluation"].get(name, {}).get("verifier")
+        if verifier == "code" and task["stop"] and task["keep_stop"]:
+            key = f"precision.evaluation.tasks.{name}.keep_stop"
+            yield _line(key, "true would leave the stop string in the program", "false")
 
 
 def _check_training(training: Section) -> Iterator[str]:

@@ -103,12 +103,16 @@ class GrpoConfig:
 
 @dataclass(frozen=True)
 class EvaluationTaskConfig:
-    """How many problems of a task are sampled (null: all), how often, and how long a response may be."""
+    """How many problems of a task are sampled (null: all), how often, and where a response ends.
+
+    `keep_stop`: a stop string that ends a response is part of what is judged.
+    """
 
     rows: int | None
     samples: int
     max_tokens: int
     stop: tuple[str, ...]
+    keep_stop: bool
     pass_at: tuple[int, ...]
 
 

@@ -24,6 +24,9 @@ class JsonlSource:
     answer_field: str = "answer"
     # A list of choices shown under the question (multiple choice), or "" when there are none.
     choices_field: str = ""
+    # The tests of a program and the name that they call (verifier code), or "" when there are none.
+    tests_field: str = ""
+    entry_point_field: str = ""
     # A field that lists known near-copies of evaluation problems; rows where it is not empty are dropped.
     overlap_field: str = ""
     # Rows known to be unusable (say, an empty answer upstream), by id; left out and counted.

@@ -54,6 +54,10 @@ def load_rows(
         return LoadedRows(problems, len(problems))
     if verifier == "choice" and not source.choices_field:
         raise DataError(f"{source.path}: verifier choice needs choices; name the source's choices_field")
+    if verifier == "code" and not (source.tests_field and source.entry_point_field):
+        raise DataError(
+            f"{source.path}: verifier code needs tests; name the source's tests_field and entry_point_field"
+        )
     return _load_jsonl(source, task, verifier, source_path(source, data_root))
 
 
@@ -143,6 +147,12 @@ class _RowReader:
             raise self.error(f"{name} has half of a surrogate pair, which is no text") from error
         return value
 
+    def _identifier(self, name: str) -> str:
+        value = self.text(name)
+        if not value.isidentifier():
+            raise self.error(f"{name} must be the name of a function, not {value[:40]!r}")
+        return value
+
     def _choices(self, name: str) -> list[str]:
         value = self.field(name)
         if not isinstance(value, list) or not 2 <= len(value) <= len(LETTERS):
@@ -160,6 +170,10 @@ class _RowReader:
                 raise self.error(
                     f"{source.answer_field} must be one of the letters {allowed}, not {answer!r}"
                 )
+        if source.tests_field:
+            metadata["tests"] = self.text(source.tests_field)
+        if source.entry_point_field:
+            metadata["entry_point"] = self._identifier(source.entry_point_field)
         return Problem(
             id=self.text(source.id_field),
             task=task,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from rlvr.config.precision import EvaluationTaskConfig, KlConfig
+from rlvr.config.verification import VerificationConfig
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class EvaluationJob:
     steps: int | None
     device: str
     compute_threads: int
-    verification_time_limit_s: float
+    verification: VerificationConfig
 
 
 @dataclass(frozen=True)

@@ -213,7 +213,7 @@ def _sample_tasks(
     saved_at = time.monotonic()
     with (
         evaluation.open(evaluation.policy) as engine,
-        Judge(verification_workers, evaluation.job.verification_time_limit_s) as judge,
+        Judge(verification_workers, evaluation.job.verification) as judge,
     ):
         for number, (task, own) in enumerate(problems.items(), 1):
             if task not in done:

@@ -92,4 +92,10 @@ def sample_records(
 
 def sampling_params(task: EvaluationTaskConfig, temperature: float, top_p: float) -> SamplingParams:
     """How evaluation responses of a task are drawn."""
-    return SamplingParams(max_tokens=task.max_tokens, temperature=temperature, top_p=top_p, stop=task.stop)
+    return SamplingParams(
+        max_tokens=task.max_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        stop=task.stop,
+        keep_stop=task.keep_stop,
+    )

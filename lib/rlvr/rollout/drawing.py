@@ -73,8 +73,8 @@ class Drawing:
         if self._stop.texts and self._step >= self._params.min_tokens:
             alive = self._alive.nonzero()[:, 0]
             recent = self._tokens[self._slots[alive], max(0, self._step - self._stop.window) : self._step]
-            ends = self._stop.ends(recent.tolist())
-            hits[alive] = torch.tensor([end is not None for end in ends], device=hits.device)
+            places = self._stop.places(recent.tolist())
+            hits[alive] = torch.tensor([place is not None for place in places], device=hits.device)
         return hits
 
     def remaining(self) -> Tensor | None:
@@ -110,11 +110,12 @@ class Drawing:
         ]
 
     def _texts(self, tokens: list[list[int]], stopped: list[bool]) -> list[str]:
-        """Decoded responses; one that a stop string ended is cut behind the string."""
+        """Decoded responses; one that a stop string ended is cut behind the string, or before it."""
         texts = self._tokenizer.batch_decode(tokens, skip_special_tokens=True)
         if self._stop.texts:
             ends = self._end_ids
             cut = [index for index, ids in enumerate(tokens) if stopped[index] and ids[-1] not in ends]
-            for index, end in zip(cut, self._stop.ends([tokens[index] for index in cut]), strict=True):
-                texts[index] = texts[index][:end]
+            for index, place in zip(cut, self._stop.places([tokens[index] for index in cut]), strict=True):
+                start, end = place
+                texts[index] = texts[index][: end if self._params.keep_stop else start]
         return texts

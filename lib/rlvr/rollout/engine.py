@@ -11,9 +11,9 @@ from torch import Tensor
 class SamplingParams:
     """How to draw responses. Temperature 0 is greedy.
 
-    A stop string of plain text stays at the end of the response's text. One that is a special token of the
-    tokenizer (`<|im_end|>`) ends a response as EOS does: the token stays in `token_ids`, the text ends before
-    it, and `min_tokens` forbids it. A special token inside a longer stop string never matches.
+    A stop string of plain text stays at the end of the response's text if `keep_stop`. One that is a special
+    token of the tokenizer (`<|im_end|>`) ends a response as EOS does: the token stays in `token_ids`, the text
+    ends before it, and `min_tokens` forbids it. A special token inside a longer stop string never matches.
     """
 
     max_tokens: int
@@ -21,6 +21,7 @@ class SamplingParams:
     top_p: float = 1.0
     min_tokens: int = 0
     stop: tuple[str, ...] = ()
+    keep_stop: bool = True
 
 
 @dataclass(frozen=True)

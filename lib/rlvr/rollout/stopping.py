@@ -7,7 +7,7 @@ from rlvr.models.tokenizers import TextTokenizer
 
 
 class StopStrings:
-    """Tells when the newest token completes a stop string, and cuts the text behind it.
+    """Tells when the newest token completes a stop string, and where in the text that string stands.
 
     `texts` are the strings matched on text. Decoding leaves special tokens out, so that a string which is one
     could never match: `token_ids` are the ids of those, for the caller to compare.
@@ -24,23 +24,24 @@ class StopStrings:
         # tokens without text of their own (special ones).
         self.window = max((len(text.encode()) for text in self.texts), default=0) + 8
 
-    def ends(self, sequences: Sequence[Sequence[int]]) -> list[int | None]:
-        """For each sequence of ids: where in its text the stop string ends that its last token completes.
+    def places(self, sequences: Sequence[Sequence[int]]) -> list[tuple[int, int] | None]:
+        """For each sequence of ids: (start, end) in its text of the stop string that its last token ends.
 
-        None where there is no such. One that was completed earlier does not count (before `min_tokens`).
+        Of several the one that ends first, and of those the longest. None where there is no such. One that
+        was completed earlier does not count (before `min_tokens`).
         """
         texts = self._tokenizer.batch_decode(sequences, skip_special_tokens=True)
         before = self._tokenizer.batch_decode([ids[:-1] for ids in sequences], skip_special_tokens=True)
-        return [self._end(old, new) for old, new in zip(before, texts, strict=True)]
+        return [self._place(old, new) for old, new in zip(before, texts, strict=True)]
 
-    def _end(self, before: str, text: str) -> int | None:
-        ends = []
+    def _place(self, before: str, text: str) -> tuple[int, int] | None:
+        places = []
         for stop in self.texts:
             # A match must reach beyond the text before; a half character at its end (U+FFFD) is not text yet.
             found = text.find(stop, max(0, len(before.rstrip("\ufffd")) - len(stop) + 1))
             if found >= 0:
-                ends.append(found + len(stop))
-        return min(ends, default=None)
+                places.append((found, found + len(stop)))
+        return min(places, key=lambda place: (place[1], place[0]), default=None)
 
 
 def _special_token_id(tokenizer: TextTokenizer, text: str) -> int | None:

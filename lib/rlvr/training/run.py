@@ -11,6 +11,7 @@ from torch import nn
 
 from rlvr.arithmetic import configure_arithmetic
 from rlvr.config.precision import GrpoConfig
+from rlvr.config.verification import VerificationConfig
 from rlvr.data.prepare import read_problems
 from rlvr.devices import describe_device, resolve_device
 from rlvr.diagnostics.sparsity import movable_fraction
@@ -46,7 +47,7 @@ class TrainingJob:
     template: str
     device: str
     compute_threads: int
-    verification_time_limit_s: float
+    verification: VerificationConfig
     training: GrpoConfig
 
 
@@ -243,7 +244,7 @@ def train_policy(job: TrainingJob, files: TrainingFiles, verification_workers: i
     with (
         only_process(files.checkpoints),
         open_engine(run.model, run.tokenizer, rollout_dtype, rows, run.device) as engine,
-        Judge(verification_workers, job.verification_time_limit_s) as judge,
+        Judge(verification_workers, job.verification) as judge,
     ):
         setting = run.setting(engine, judge)
         state = run.restore()

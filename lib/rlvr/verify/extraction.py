@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 # One pass over the braces of a text: boxes, escaped characters (\{ is no brace), and plain braces.
 _BRACES = re.compile(r"(?P<box>\\boxed\s*\{)|\\.|(?P<open>\{)|(?P<close>\})", re.DOTALL)
-_STATED = re.compile(r"\banswer(?:\s+is\b\s*:?|\s*:)[ \t]*([^\n]+)", re.IGNORECASE)
-_HASHES = re.compile(r"####[ \t]*([^\n]+)")
+_STATED = re.compile(r"\banswer(?:\s+is\b\s*:?|\s*:)[ \t]*(?=\S)", re.IGNORECASE)
+_HASHES = re.compile(r"####[ \t]*(?=\S)")
 _NUMBER = re.compile(r"-?[0-9](?:[0-9,]*[0-9])?(?:\.[0-9]+)?(?:/[0-9]+)?%?")
 _SENTENCE_END = re.compile(r"\.(?=\s|$)")
 
@@ -45,11 +45,12 @@ def _answer_tag(text: str) -> str:
     return last_boxed(content) or _unwrapped(content)
 
 
-def _last(pattern: re.Pattern[str], text: str) -> str:
-    found = ""
-    for match in pattern.finditer(text):
-        found = match[1]
-    return found
+def _rest_of_line(lead: re.Pattern[str], text: str) -> str:
+    """What stands behind the last `lead`, to the end of its line."""
+    start = -1
+    for found in lead.finditer(text):
+        start = found.end()
+    return "" if start < 0 else text[start:].split("\n", maxsplit=1)[0]
 
 
 def _unwrapped(text: str) -> str:
@@ -69,8 +70,8 @@ def _last_number(text: str) -> str:
 RULES: dict[str, Callable[[str], str]] = {
     "boxed": last_boxed,
     "answer_tag": _answer_tag,
-    "stated": lambda text: _unwrapped(_last(_STATED, text)),
-    "hashes": lambda text: _unwrapped(_last(_HASHES, text)),
+    "stated": lambda text: _unwrapped(_rest_of_line(_STATED, text)),
+    "hashes": lambda text: _unwrapped(_rest_of_line(_HASHES, text)),
     "number": _last_number,
 }
 DEFAULT_ORDER = tuple(RULES)

@@ -2,46 +2,59 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from typing import Self
 
+from rlvr.config.verification import VerificationConfig
 from rlvr.data.problem import Problem
 from rlvr.verify.choice import judge_choice
 from rlvr.verify.exact import judge_exact
 from rlvr.verify.math import MathVerifier
+from rlvr.verify.prompted import READERS, judge_prompted
 from rlvr.verify.verdict import Response, Verdict
 
 BatchVerifier = Callable[[Sequence[Response], Sequence[Problem]], list[Verdict]]
-# Given workers and time limit: a context in which the verifier can be called.
-VerifierContext = Callable[[int, float], AbstractContextManager[BatchVerifier]]
+# Given the number of workers and the limits: a context in which the verifier can be called.
+VerifierContext = Callable[[int, VerificationConfig], AbstractContextManager[BatchVerifier]]
 
 
 def _one_by_one(judge_one: Callable[[Response, Problem], Verdict]) -> VerifierContext:
     @contextmanager
-    def context(workers: int, time_limit_s: float) -> Iterator[BatchVerifier]:
+    def context(workers: int, config: VerificationConfig) -> Iterator[BatchVerifier]:
         yield lambda responses, problems: list(map(judge_one, responses, problems))
 
     return context
 
 
 @contextmanager
-def _math(workers: int, time_limit_s: float) -> Iterator[BatchVerifier]:
-    with MathVerifier(workers, time_limit_s) as verifier:
+def _math(workers: int, config: VerificationConfig) -> Iterator[BatchVerifier]:
+    with MathVerifier(workers, config.time_limit_s) as verifier:
         yield verifier.judge
+
+
+def _prompted(prompt: str) -> VerifierContext:
+    @contextmanager
+    def context(workers: int, config: VerificationConfig) -> Iterator[BatchVerifier]:
+        with MathVerifier(workers, config.time_limit_s) as verifier:
+            yield partial(judge_prompted, prompt, verifier)
+
+    return context
 
 
 VERIFIERS: dict[str, VerifierContext] = {
     "exact": _one_by_one(judge_exact),
     "choice": _one_by_one(judge_choice),
     "math": _math,
+    **{prompt: _prompted(prompt) for prompt in READERS},
 }
 
 
 class Judge:
     """A context manager that judges batches; verifiers open when first needed and close with it."""
 
-    def __init__(self, workers: int, time_limit_s: float) -> None:
+    def __init__(self, workers: int, config: VerificationConfig) -> None:
         self._workers = workers
-        self._time_limit_s = time_limit_s
+        self._config = config
         self._stack = ExitStack()
         self._opened: dict[str, BatchVerifier] = {}
 
@@ -59,7 +72,7 @@ class Judge:
                 f"task {problem.task}: unknown verifier {name!r}; allowed: {', '.join(VERIFIERS)}"
             )
         if name not in self._opened:
-            context = VERIFIERS[name](self._workers, self._time_limit_s)
+            context = VERIFIERS[name](self._workers, self._config)
             self._opened[name] = self._stack.enter_context(context)
         return self._opened[name]
 

@@ -12,10 +12,11 @@ from rlvr.analysis.study import analyse_precision_study
 from rlvr.figures.captions import FIGURES
 from rlvr.figures.draw import draw_precision_figures
 from rlvr.files import read_json
-from rlvr.report import ReportInputs, build_report, inline_svg
-from rlvr.report_provenance import prompts_table
-from rlvr.report_tables import claims_table, gains_table, strata_table
-from rlvr.report_words import (
+from rlvr.report.page import PAGES, inline_svg
+from rlvr.report.precision import ReportInputs, build_precision_report
+from rlvr.report.provenance import prompts_table
+from rlvr.report.tables import claims_table, gains_table, strata_table
+from rlvr.report.words import (
     arm_factors,
     elsewhere_sentences,
     factor_sentences,
@@ -24,7 +25,7 @@ from rlvr.report_words import (
     same_weights_sentences,
 )
 
-CONFIGURATION = yaml.safe_load((Path(__file__).parents[1] / "config.yaml").read_text())
+CONFIGURATION = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text())
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 
 
@@ -61,7 +62,7 @@ def report(analysed_study, tmp_path_factory):
     study, folder = analysed_study, tmp_path_factory.mktemp("report")
     draw_precision_figures(study.analysis, CONFIG, study.metrics_files, study.labels, folder)
     inputs = ReportInputs(study.analysis, folder, study.manifest, study.provenance_files, study.labels)
-    build_report(inputs, CONFIGURATION, folder / "report.html")
+    build_precision_report(inputs, CONFIGURATION, folder / "report.html")
     return inputs, (folder / "report.html").read_text()
 
 
@@ -69,8 +70,11 @@ def test_page_is_well_formed_and_needs_no_network(report):
     page = Page(report[1])
     assert page.open == []
     assert len(page.ids) == len(set(page.ids))
-    assert all(link.startswith("#") for link in page.links)
-    assert {link[1:] for link in page.links} <= set(page.ids)
+    others = {path for study, path in PAGES.items() if study != "precision"}
+    assert others <= set(page.links)
+    anchors = set(page.links) - others
+    assert all(link.startswith("#") for link in anchors)
+    assert {link[1:] for link in anchors} <= set(page.ids)
     assert not re.search(r"https?://|<script|<link|@import|url\((?!#)", report[1])
 
 
@@ -102,7 +106,7 @@ def test_every_figure_is_inline(report):
 
 
 def test_same_inputs_same_page(report, tmp_path):
-    build_report(report[0], CONFIGURATION, tmp_path / "again.html")
+    build_precision_report(report[0], CONFIGURATION, tmp_path / "again.html")
     assert (tmp_path / "again.html").read_text() == report[1]
 
 
@@ -115,14 +119,14 @@ def test_near_zero_scores_are_said_in_words(report, tmp_path):
     files = AnalysisFiles.in_folder(tmp_path)
     analyse_precision_study(CONFIG, "add", [base], runs, files)
     inputs = ReportInputs(files, report[0].figures, report[0].manifest, (), ())
-    build_report(inputs, CONFIGURATION, tmp_path / "report.html")
+    build_precision_report(inputs, CONFIGURATION, tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text()
     assert "Accuracy on add is near zero everywhere (base 0.0 %, best run 0.0 %)" in text
     assert "No run was trained here" in text
 
 
 def test_names_are_escaped(report, tmp_path):
-    build_report(report[0], CONFIGURATION | {"name": "<b>&"}, tmp_path / "report.html")
+    build_precision_report(report[0], CONFIGURATION | {"name": "<b>&"}, tmp_path / "report.html")
     assert "<h1>&lt;b&gt;&amp;:" in (tmp_path / "report.html").read_text()
 
 
@@ -219,6 +223,6 @@ def test_detectable_ratio_of_a_pooled_test_is_said_to_be_of_one_task(analysed_st
 def test_inline_svg_has_identifiers_of_its_own():
     parts = '<path id="a"/><use xlink:href="#a"/><g clip-path="url(#a)"/>'
     svg = f'<?xml version="1.0"?><svg xmlns="http://x">{parts}</svg>'
-    inline = inline_svg(svg, "sparsity")
+    inline = inline_svg(svg, "sparsity", "Weights")
     assert inline.startswith('<svg role="img"') and "http" not in inline
     assert 'id="sparsity-a"' in inline and '"#sparsity-a"' in inline and "url(#sparsity-a)" in inline

@@ -1,7 +1,6 @@
 """The tables of the report, as text ready to print."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -10,20 +9,7 @@ from rlvr.analysis.gains import gain_rows
 from rlvr.analysis.hypothesis import POOLED, p_words, ratio_words
 from rlvr.analysis.load import POINTS, SEED_REPEAT
 from rlvr.analysis.tables import BASE_STRATUM
-
-
-@dataclass(frozen=True)
-class Table:
-    """A caption, the heads of the columns and the rows; every cell is text."""
-
-    caption: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
-def number(value: float | None, pattern: str = "{:.3g}") -> str:
-    """A number in a pattern; an en dash where there is none."""
-    return "–" if value is None or pd.isna(value) else pattern.format(value).replace("-", "−")
+from rlvr.report.page import Table, number
 
 
 def _interval(low: float | None, high: float | None, pattern: str) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 from rlvr.analysis.load import SEED_REPEAT
 from rlvr.analysis.performance import NEAR_ZERO_ACCURACY
 from rlvr.precision import MODES
-from rlvr.report_tables import Table
+from rlvr.report.page import Table
 
 FACTOR_NAMES = {
     "master": "master weights", "reduce": "gradients", "rollout": "rollout weights",

@@ -1,4 +1,4 @@
-"""Adaptor of rule build_report."""
+"""Adaptor of rule build_precision_report."""
 
 from rlvr.joblog import log_to
 
@@ -7,7 +7,7 @@ log_to(snakemake.log[0])
 from pathlib import Path
 
 from rlvr.analysis.files import AnalysisFiles
-from rlvr.report import ReportInputs, build_report
+from rlvr.report.precision import ReportInputs, build_precision_report
 
 inputs = ReportInputs(
     analysis=AnalysisFiles.in_folder(Path(snakemake.input.hypotheses).parent),
@@ -16,4 +16,4 @@ inputs = ReportInputs(
     provenance=list(snakemake.input.provenance),
     provenance_labels=snakemake.params.runs,
 )
-build_report(inputs, snakemake.params.config, snakemake.output[0])
+build_precision_report(inputs, snakemake.params.config, snakemake.output[0])

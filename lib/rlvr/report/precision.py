@@ -1,25 +1,20 @@
 """One self-contained page on the precision study: verdicts first, then figures, tables and provenance."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
-import yaml
-from markupsafe import Markup
 
-from rlvr import report_provenance as records
-from rlvr import report_tables as tables
-from rlvr import report_words as words
 from rlvr.analysis.files import AnalysisFiles
 from rlvr.figures.captions import CAPTIONS
-from rlvr.files import read_json, write_text
-from rlvr.version import __version__
+from rlvr.files import read_json
+from rlvr.report import provenance as records
+from rlvr.report import tables, words
+from rlvr.report.page import as_yaml, read_figures, write_page
 
-DATA_FILES = ("report_template.html",)
+DATA_FILES = ("precision.html",)
 
 QUESTIONS = {
     "H1": "On-task performance does not depend on precision",
@@ -43,29 +38,6 @@ class ReportInputs:
     provenance_labels: Sequence[Sequence[Any]]
 
 
-def inline_svg(svg: str, name: str) -> Markup:
-    """An SVG as an element of an HTML page: no prolog, no metadata, identifiers of its own."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", svg)
-    svg = re.sub(r'(\sid="|url\(#|href="#)', rf"\g<1>{name}-", svg)
-    title, _ = CAPTIONS[name]
-    return Markup(svg.replace("<svg", f'<svg role="img" aria-label="{title}"', 1))
-
-
-def _figures(folder: str | Path) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": name,
-            "title": title,
-            "caption": caption,
-            "svg": inline_svg((Path(folder) / f"{name}.svg").read_text(encoding="utf-8"), name),
-        }
-        for name, (title, caption) in CAPTIONS.items()
-    ]
-
-
 def _verdicts(claims: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """By arm: each whole claim with its parts."""
     arms: dict[str, list[dict[str, Any]]] = {}
@@ -79,13 +51,6 @@ def _verdicts(claims: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         {"arm": arm, "reference": found[0]["claim"]["reference"], "hypotheses": found}
         for arm, found in arms.items()
     ]
-
-
-def _as_yaml(config: Mapping[str, Any]) -> str:
-    """The config as YAML, innermost lists and mappings on one line."""
-    return yaml.safe_dump(
-        dict(config), sort_keys=False, allow_unicode=True, width=100, default_flow_style=None
-    )
 
 
 def _content(inputs: ReportInputs, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,9 +67,9 @@ def _content(inputs: ReportInputs, config: Mapping[str, Any]) -> dict[str, Any]:
     factors = words.arm_factors(provenance, labels)
     return {
         "name": config["name"],
-        "version": __version__,
+        "heading": "what precision does to RL with verifiable rewards",
+        "lead": f"Report of the precision study. Reference arm: {analysis['reference']}.",
         "verdicts": _verdicts(claims),
-        "reference": analysis["reference"],
         "gains": read_json(files.gain),
         "warnings": [
             *words.near_zero_sentences(runs),
@@ -116,7 +81,7 @@ def _content(inputs: ReportInputs, config: Mapping[str, Any]) -> dict[str, Any]:
         + words.elsewhere_sentences(runs, labels),
         "factors_table": words.factors_table(factors),
         "notes": words.note_sentences(provenance) + words.repeat_sentences(components),
-        "figures": _figures(inputs.figures),
+        "figures": read_figures(inputs.figures, CAPTIONS),
         "results": [
             tables.gains_table(arms, runs, analysis["confidence"]),
             tables.strata_table(runs),
@@ -129,16 +94,11 @@ def _content(inputs: ReportInputs, config: Mapping[str, Any]) -> dict[str, Any]:
             tables.pass_table(runs),
         ],
         "data": [*records.data_tables(manifest), records.prompts_table(provenance, labels)],
-        "configuration": _as_yaml(config),
+        "configuration": as_yaml(config),
         "provenance": records.provenance_tables(provenance, labels) if provenance else [],
     }
 
 
-def build_report(inputs: ReportInputs, config: Mapping[str, Any], out_path: str | Path) -> None:
+def build_precision_report(inputs: ReportInputs, config: Mapping[str, Any], out_path: str | Path) -> None:
     """Write the page; `config` is the whole validated config as a mapping, without what changes no result."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True,
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    template = environment.get_template(DATA_FILES[0])
-    write_text(out_path, template.render(_content(inputs, config)))
+    write_page("precision", _content(inputs, config), out_path)

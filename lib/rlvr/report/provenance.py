@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rlvr.report_tables import Table
+from rlvr.report.page import Table
 
 
 def data_tables(manifest: Mapping[str, Any]) -> list[Table]:

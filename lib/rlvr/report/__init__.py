@@ -1,0 +1,1 @@
+"""The pages that a person reads at the end, one a study, self-contained."""

@@ -1,0 +1,82 @@
+"""What every page of the report is made of: tables, inlined figures, the frame with its navigation."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+import yaml
+from markupsafe import Markup
+
+from rlvr.files import write_text
+from rlvr.version import __version__
+
+DATA_FILES = ("base.html", "macros.html")
+
+# Each study's page under results/{name}/; the pages link to one another.
+PAGES = {"precision": "report.html", "repair": "repair/report.html"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A caption, the heads of the columns and the rows; every cell is text."""
+
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def number(value: float | None, pattern: str = "{:.3g}") -> str:
+    """A number in a pattern; an en dash where there is none."""
+    return "–" if value is None or pd.isna(value) else pattern.format(value).replace("-", "−")
+
+
+def inline_svg(svg: str, name: str, title: str) -> Markup:
+    """An SVG as an element of an HTML page: no prolog, no metadata, identifiers of its own."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", svg)
+    svg = re.sub(r'(\sid="|url\(#|href="#)', rf"\g<1>{name}-", svg)
+    return Markup(svg.replace("<svg", f'<svg role="img" aria-label="{title}"', 1))
+
+
+def read_figures(folder: str | Path, captions: Mapping[str, tuple[str, str]]) -> list[dict[str, Any]]:
+    """Every figure of `captions` (name: title and caption) with its `{name}.svg` from a folder."""
+    return [
+        {
+            "name": name,
+            "title": title,
+            "caption": caption,
+            "svg": inline_svg((Path(folder) / f"{name}.svg").read_text(encoding="utf-8"), name, title),
+        }
+        for name, (title, caption) in captions.items()
+    ]
+
+
+def as_yaml(config: Mapping[str, Any]) -> str:
+    """A config as YAML, innermost lists and mappings on one line."""
+    return yaml.safe_dump(
+        dict(config), sort_keys=False, allow_unicode=True, width=100, default_flow_style=None
+    )
+
+
+def _links(study: str) -> Sequence[Mapping[str, str]]:
+    """The pages of all studies, as seen from the page of one."""
+    here = os.path.dirname(PAGES[study])
+    return [{"study": name, "link": os.path.relpath(path, here or ".")} for name, path in PAGES.items()]
+
+
+def write_page(study: str, content: Mapping[str, Any], out_path: str | Path) -> None:
+    """Write the page of a study from `{study}.html`; a value that the template lacks is an error."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True,
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    template = environment.get_template(f"{study}.html")
+    frame = {"study": study, "pages": _links(study), "version": __version__}
+    write_text(out_path, template.render({**frame, **content}))
