@@ -47,6 +47,7 @@ wildcard_constraints:
 include: "rules/data.smk"
 include: "rules/base_policy.smk"
 include: "rules/precision.smk"
+include: "rules/repair.smk"
 include: "rules/report.smk"
 
 
@@ -55,3 +56,4 @@ rule all:
     default_target: True
     input:
         rules.precision.input,
+        rules.repair.input,

@@ -3,6 +3,7 @@ from pathlib import Path
 
 from rlvr.analysis.files import AnalysisFiles
 from rlvr.figures.captions import FIGURES
+from rlvr.figures.repair_captions import REPAIR_CAPTIONS
 from rlvr.precision import MODES, resolve_mode
 from rlvr.sources import code_digest
 
@@ -16,6 +17,7 @@ VERIFICATION = {key: value for key, value in config["verification"].items() if k
 EXTERNAL_POLICIES = {policy["name"]: policy for policy in STUDY["external_policies"]}
 PRECISION_ANALYSIS = AnalysisFiles.in_folder("<results>/precision/analysis").by_name()
 PRECISION_FIGURES = list(FIGURES)
+REPAIR_FIGURES = list(REPAIR_CAPTIONS)
 
 
 def code_of(adaptor):
@@ -167,3 +169,8 @@ def base_evaluation_files(ending):
 def report_config():
     """The config without what never changes a result."""
     return {key: section for key, section in config.items() if key != "resources"}
+
+
+def repair_policy_files():
+    """The files of the local policy that attempts the repair; other solvers have none."""
+    return local_folder(config["repair"]["model"]) if config["repair"]["solver"] == "engine" else []

@@ -32,6 +32,37 @@ rule build_precision_report:
         "../workflow_scripts/build_precision_report.py"
 
 
+rule build_repair_report:
+    """Put calibration, known submissions, theory and measurement of the repair study on one page."""
+    input:
+        results="<results>/repair/validation_results.json",
+        known="<results>/repair/known_submissions.csv",
+        variance="<results>/repair/variance_error.csv",
+        provenance="<results>/repair/provenance.json",
+        figures=[f"<results>/repair/figures/{figure}.svg" for figure in REPAIR_FIGURES],
+    output:
+        report(
+            "<results>/repair/report.html",
+            caption="../report/repair_report.rst",
+            category="Repair study",
+            labels={"content": "the whole report", "kind": "page"},
+        ),
+    log:
+        "<logs>/build_repair_report.log",
+    benchmark:
+        "<benchmarks>/build_repair_report.tsv"
+    threads: 1
+    resources:
+        gpu=config["resources"]["analyse"]["gpu"],
+        mem_mb=memory_of("analyse"),
+        runtime=config["resources"]["analyse"]["runtime"],
+    params:
+        config={"name": config["name"], "repair": config["repair"]},
+        code=code_of("build_repair_report.py"),
+    script:
+        "../workflow_scripts/build_repair_report.py"
+
+
 # Every result is a target, because Snakemake does not make an intermediate file anew that was deleted. The weights
 # are none: they may be deleted to save space, and are trained again only when an evaluation needs them.
 rule precision:
@@ -52,5 +83,22 @@ rule precision:
         collect(
             "<results>/precision/figures/{figure}.{format}",
             figure=PRECISION_FIGURES,
+            format=["svg", "pdf"],
+        ),
+
+
+rule repair:
+    """The repair study, with its report."""
+    input:
+        "<results>/repair/report.html",
+        "<results>/repair/validation_results.json",
+        "<results>/repair/VALIDATION_RESULTS.md",
+        "<results>/repair/transcripts.jsonl.gz",
+        "<results>/repair/known_submissions.csv",
+        "<results>/repair/variance_error.csv",
+        "<results>/repair/provenance.json",
+        collect(
+            "<results>/repair/figures/{figure}.{format}",
+            figure=REPAIR_FIGURES,
             format=["svg", "pdf"],
         ),

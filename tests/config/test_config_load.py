@@ -28,7 +28,7 @@ SIMPLE = [
     ("compute_threads", 0, "0 is not allowed; allowed: a whole number, at least 1"),
     ("compute_threads", 1.5, "1.5 is of the wrong type; allowed: a whole number"),
     ("data.train.template", "plane", "plane is unknown (did you mean plain?); allowed: plain, r1_zero"),
-    ("data.train.verifier", "code", "code is unknown; allowed: exact, choice, math"),
+    ("data.train.verifier", "cod", "cod is unknown (did you mean code?); allowed: exact, choice, math"),
     ("data.train.sources", [], "[] is not allowed; allowed: a list, 1 or more entries"),
     ("data.evaluation", {"a b": {"source": {"kind": "holdout"}}}, "a b is not allowed; allowed: letters"),
     ("base.kind", "big", "big is not allowed; allowed: tiny, pretrained"),
@@ -101,6 +101,20 @@ def test_a_holdout_and_its_task_need_each_other():
     assert "data.train.sources: a holdout cannot be trained on" in trained_on
 
 
+def test_programs_stand_alone():
+    source = {"kind": "jsonl", "path": "x.jsonl", "tests_field": "tests", "entry_point_field": "name"}
+    task = {"source": source, "verifier": "code", "template": "r1_zero"}
+    message = problems({"data": {"evaluation": {"t": task}}})
+    assert "data.evaluation.t.template: r1_zero puts words around a program" in message
+    message = problems(nested("data.train.verifier", "code"))
+    assert "data.train: verifier code needs tests" in message
+    config = {
+        "data": {"evaluation": {"add": task | {"template": "plain"}}},
+        "precision": {"evaluation": {"tasks": {"add": {"stop": ["x"]}}, "suites": {"s": ["add"]}}},
+    }
+    assert "precision.evaluation.tasks.add.keep_stop: true would leave the stop string" in problems(config)
+
+
 def test_labels_of_the_base_sum_to_one():
     assert "base.examples: right, wrong_rule and slip sum to 1.1" in problems(
         nested("base.examples.right", 0.55)
@@ -133,7 +147,14 @@ def test_defaults_fill_every_depth_and_a_given_list_replaces_the_default():
         {"precision": {"evaluation": {"tasks": {"add": {"rows": 3}}, "suites": {"s": ["add"]}}}}
     )
     assert config["precision"]["evaluation"]["tasks"] == {
-        "add": {"rows": 3, "samples": 16, "max_tokens": 6, "stop": [], "pass_at": [1, 4, 16]}
+        "add": {
+            "rows": 3,
+            "samples": 16,
+            "max_tokens": 6,
+            "stop": [],
+            "keep_stop": True,
+            "pass_at": [1, 4, 16],
+        }
     }
     assert config["base"]["architecture"]["layers"] == 4
 

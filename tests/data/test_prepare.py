@@ -197,6 +197,12 @@ def test_real_data_is_prepared_whole(tmp_path):
         counts[task] = len(problems)
     source = jsonl("mmlu_stem.jsonl.gz", choices_field="choices")
     _, mmlu = study.evaluation("mmlu_stem", source, "choice", "choice")
+    source = jsonl(
+        "humaneval.jsonl.gz", prompt_field="prompt", tests_field="tests", entry_point_field="entry_point"
+    )
+    programs, _ = study.evaluation("humaneval", source, "plain", "code")
+    assert len(programs) == 164
+    assert all(problem.metadata["entry_point"] in problem.prompt for problem in programs)
     assert counts == {"aime24": 30, "aime25": 30, "amc23": 40, "math500": 500, "gsm8k": 1319}
     assert (mmlu["rows_read"], mmlu["duplicates_dropped"], mmlu["rows"]) == (3018, 16, 3002)
 

@@ -5,6 +5,7 @@ import pytest
 from rlvr.config.verification import VerificationConfig
 from rlvr.data.problem import Problem
 from rlvr.verify import VERIFIERS, Judge, Response
+from rlvr.verify.registry import describe_isolation
 from rlvr.verify.exact import judge_exact
 
 LIMITS = VerificationConfig(time_limit_s=10.0, memory_mb=1024, require_isolation="any")
@@ -58,7 +59,7 @@ def test_judge_ends_its_workers(monkeypatch):
 
     monkeypatch.setattr(subprocess, "Popen", Recorded)
     with Judge(2, LIMITS) as judge:
-        judge.judge([Response("0.5", True)], [problem("math", "1/2")])
+        judge.judge([Response(r"\boxed{\sin^2 x + \cos^2 x}", True)], [problem("math", r"2 - \tan x \cot x")])
         assert [process.poll() for process in started] == [None]
     assert [process.poll() for process in started] == [-9]
 
@@ -66,10 +67,10 @@ def test_judge_ends_its_workers(monkeypatch):
 def test_unknown_verifier_names_the_task_and_what_is_allowed():
     with (
         Judge(1, LIMITS) as judge,
-        pytest.raises(ValueError, match=r"task task.*'code'.*exact, choice, math"),
+        pytest.raises(ValueError, match=r"task task.*'oracle'.*exact, choice, math"),
     ):
-        judge.judge([Response("x", True)], [problem("code", "x")])
-    assert set(VERIFIERS) == {"exact", "choice", "math"}
+        judge.judge([Response("x", True)], [problem("oracle", "x")])
+    assert set(VERIFIERS) == {"exact", "choice", "math", "code", "r1_zero", "question_only"}
 
 
 def test_lengths_must_agree():
@@ -78,3 +79,10 @@ def test_lengths_must_agree():
         pytest.raises(ValueError, match="1 responses for 0 problems"),
     ):
         judge.judge([Response("x", True)], [])
+
+
+def test_isolation_is_described_where_programs_run():
+    assert describe_isolation([problem("math", "1"), problem("exact", "x")]) is None
+    described = describe_isolation([problem("exact", "x"), problem("code", "x")])
+    assert described["rung"] in ("bubblewrap", "namespaces", "landlock", "uid", "rlimits")
+    assert described["strong"] == (described["rung"] in ("bubblewrap", "namespaces", "landlock"))

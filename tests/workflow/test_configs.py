@@ -45,7 +45,7 @@ def test_real_data(project, benchmarks, monkeypatch):
     monkeypatch.chdir(ROOT)
     needs_data("config/real-data.yaml")
     planned = project.planned("--configfile", "config/real-data.yaml")
-    assert planned["prepare_evaluation_task"] == 7
+    assert planned["prepare_evaluation_task"] == 8
     assert planned["train_policy"] == 4
 
 
@@ -55,8 +55,8 @@ def test_the_source_study(project, benchmarks, monkeypatch):
     dry_run = project.snakemake("-n", "--configfile", "config/qwen2.5-math-7b.yaml").stdout
     jobs = re.findall(r"^rule (\w+):.*?resources: [^\n]*\bgpu=(\d+)", dry_run, re.MULTILINE | re.DOTALL)
     assert jobs.count(("train_policy", "8")) == 10
-    assert jobs.count(("evaluate_policy", "1")) == 40
-    assert jobs.count(("evaluate_base", "1")) == 4
+    assert jobs.count(("evaluate_policy", "1")) == 50
+    assert jobs.count(("evaluate_base", "1")) == 5
 
 
 def test_another_config_replaces_the_default_and_single_values_change_either(project):

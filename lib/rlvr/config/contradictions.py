@@ -22,6 +22,7 @@ def find_contradictions(config: Section) -> Iterator[str]:
     yield from _check_evaluation(config["precision"]["evaluation"], config["data"]["evaluation"])
     yield from _check_arms(config["precision"])
     yield from _check_external_policies(config["precision"])
+    yield from _check_repair(config["repair"])
 
 
 def _line(key: str, wrong: str, allowed: str) -> str:
@@ -73,15 +74,20 @@ def _check_holdout(data: Section) -> Iterator[str]:
 
 
 def _check_programs(config: Section) -> Iterator[str]:
-    """Verifier code runs prompt + response: the prompt is the bare program, and no stop string is inside."""
+    """Verifier code runs prompt + response against tests: bare programs, whose tests a jsonl source names."""
     data, tasks = config["data"], config["precision"]["evaluation"]["tasks"]
     sections = {"data.train": data["train"]} | {
         f"data.evaluation.{t}": s for t, s in data["evaluation"].items()
     }
-    for key, section in sections.items():
-        if section["verifier"] == "code" and section["template"] != "plain":
+    programs = {key: section for key, section in sections.items() if section["verifier"] == "code"}
+    for key, section in programs.items():
+        if section["template"] != "plain":
             wrong = f"{section['template']} puts words around a program that verifier code runs"
             yield _line(f"{key}.template", wrong, "plain")
+        if any(source["kind"] == "synthetic" for source in section.get("sources", [section.get("source")])):
+            yield _line(
+                key, "verifier code needs tests", "a jsonl source with tests_field and entry_point_field"
+            )
     for name, task in tasks.items():
         verifier = data["evaluation"].get(name, {}).get("verifier")
         if verifier == "code" and task["stop"] and task["keep_stop"]:
@@ -152,3 +158,17 @@ def _check_external_policies(study: Section) -> Iterator[str]:
             yield _line(f"{key}.seed", wrong, "one that is free")
         names.add(policy["name"])
         runs.add(run)
+
+
+def _check_repair(repair: Section) -> Iterator[str]:
+    solver, model = repair["solver"], repair["model"]
+    if solver == "mutations" and model:
+        yield _line("repair.model", f"{model} is not asked by solver mutations", '"", or another solver')
+    if solver != "mutations" and not model:
+        yield _line("repair.model", f"missing for solver {solver}", "a policy's folder or a model's name")
+    if solver == "engine" and HUB_ID.fullmatch(model) and not (Path(model).exists() or repair["revision"]):
+        allowed = "a commit of the hub repository (or a model that is an existing folder)"
+        yield _line("repair.revision", f"missing for the hub id {model}", allowed)
+    low, high = repair["target"]
+    if not low < high:
+        yield _line("repair.target", f"{low:g} is not below {high:g}", "two increasing rates")

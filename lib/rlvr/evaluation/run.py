@@ -39,7 +39,7 @@ from rlvr.rollout.judged import draw_rollouts, judge_rollouts
 from rlvr.rollout.opening import open_engine
 from rlvr.sources import code_digest
 from rlvr.training.checkpoint import clear_checkpoints, load_checkpoint, only_process, save_checkpoint
-from rlvr.verify.registry import Judge
+from rlvr.verify.registry import Judge, describe_isolation
 
 logger = logging.getLogger(__name__)
 
@@ -258,6 +258,7 @@ def _evaluate(job: EvaluationJob, files: EvaluationFiles, verification_workers: 
             "device": describe_device(evaluation.device),
             "dtype": job.dtype,
             "threads": job.compute_threads,
+            "isolation": describe_isolation(problem for own in problems.values() for problem in own),
         },
     )
     write_jsonl(files.samples, findings.samples)

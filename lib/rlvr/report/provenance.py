@@ -51,12 +51,12 @@ def _source(source: Any) -> str:
     return " ".join([str(source.get("kind", "")), *names]).strip()
 
 
-def _flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested keys joined by dots; lists as JSON."""
+def flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """A record with nested keys joined by dots, lists as JSON."""
     flat: dict[str, str] = {}
     for key, value in record.items():
         if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{key}.")
+            flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = (
                 value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -72,7 +72,7 @@ RUN_KEYS = ("weight_hash", "seconds")
 
 def provenance_tables(records: Sequence[Mapping[str, Any]], labels: Sequence[Sequence[Any]]) -> list[Table]:
     """What all runs share, what differs between arms, and what each run has alone."""
-    flat = [_flatten(record) for record in records]
+    flat = [flatten(record) for record in records]
     keys = [key for key in dict.fromkeys(key for record in flat for key in record) if key not in LABEL_KEYS]
     shared = [key for key in keys if len({record.get(key) for record in flat}) == 1 and key not in RUN_KEYS]
     arms: dict[str, list[dict[str, str]]] = {}

@@ -31,7 +31,7 @@ from rlvr.training.dtype_contract import DtypeContract
 from rlvr.training.grpo import Setting, TrainingState, train
 from rlvr.training.metrics import WeightTracker, write_tensorboard
 from rlvr.training.prompts import fitting_problems
-from rlvr.verify.registry import Judge
+from rlvr.verify.registry import Judge, describe_isolation
 
 logger = logging.getLogger(__name__)
 
@@ -134,6 +134,7 @@ class Run:
         self.contract = DtypeContract(self.mode)
         self.checkpoints = Path(files.checkpoints)
         self.prompts: dict[str, int] = {}
+        self.isolation: dict[str, Any] | None = None
 
     def setting(self, engine: RolloutEngine, judge: Judge) -> Setting:
         """What the loop needs; dtypes that can be seen before the first step are checked here."""
@@ -144,6 +145,7 @@ class Run:
         problems = read_problems(self.files.problems)
         fitting = fitting_problems(problems, self.job.template, self.tokenizer, room)
         self.prompts = {"used": len(fitting), "too_long": len(problems) - len(fitting), "room": room}
+        self.isolation = describe_isolation(fitting)
         logger.info("%(used)d prompts used, %(too_long)d of more than %(room)d tokens left out", self.prompts)
         return Setting(
             config=self.job.training,
@@ -221,6 +223,7 @@ class Run:
             "flags": self.flags,
             "dtypes": self.contract.realised,
             "prompts": self.prompts,
+            "isolation": self.isolation,
             "movable_fraction_of_base": self.movable,
             "weight_hash": weight_hash(self.model.named_parameters()),
             "parameters": sum(parameter.numel() for parameter in self.model.parameters()),

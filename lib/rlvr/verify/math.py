@@ -1,18 +1,20 @@
-r"""Mathematical answers: equality by math-verify under a time limit."""
+r"""Mathematical answers: what is plainly equal or not by exact arithmetic, the rest by math-verify in workers."""
 
 import atexit
 import logging
-import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Self
 
 from rlvr.data.problem import Problem
+from rlvr.verify.answers.algebra import for_math_verify
+from rlvr.verify.answers.decide import decide
 from rlvr.verify.extraction import Extraction, extract_answer, extraction_order
 from rlvr.verify.pool import Outcome, TimeLimitedPool
 from rlvr.verify.verdict import Response, Verdict
 
-_INTEGER = re.compile(r"-?[0-9]{1,18}")
+# Digits to which SymPy evaluates a difference that it cannot simplify.
+_PRECISION = 40
 
 NO_ANSWER = "no answer found"
 
@@ -33,13 +35,13 @@ def math_verify_comparer() -> Callable[[str, str], bool]:
         sympy.core.random.seed(0)
         # In a box every notation is read whole.
         found, expected = (parse(rf"\boxed{{{text}}}", parsing_timeout=None) for text in (answer, gold))
-        return bool(verify(expected, found, timeout_seconds=None))
+        return bool(verify(expected, found, numeric_precision=_PRECISION, timeout_seconds=None))
 
     return same
 
 
 class MathVerifier:
-    """Compares answers; workers start when a pair cannot be decided from its text alone."""
+    """Compares answers; workers start when a pair cannot be decided by exact arithmetic."""
 
     def __init__(self, workers: int = 1, time_limit_s: float = 10.0) -> None:
         self._pool = TimeLimitedPool(math_verify_comparer, workers, time_limit_s)
@@ -56,11 +58,13 @@ class MathVerifier:
 
     def compare(self, pairs: Iterable[tuple[str, str]]) -> list[str]:
         """Return right, wrong, error, crashed or time limit for each (answer, gold); equal pairs run once."""
-        pairs = [(answer.strip(), gold.strip()) for answer, gold in pairs]
-        decided = {pair: reason for pair in pairs if (reason := _decided_by_text(*pair))}
-        open_pairs = list(dict.fromkeys(pair for pair in pairs if pair not in decided))
-        outcomes = self._pool.map(open_pairs)
-        decided |= {pair: _reason(outcome) for pair, outcome in zip(open_pairs, outcomes, strict=True)}
+        pairs = list(pairs)
+        decided = {pair: decide(*pair) for pair in dict.fromkeys(pairs)}
+        questions = {pair: for_math_verify(*pair) for pair, reason in decided.items() if reason == "undecided"}
+        asked = [pair for pair, question in questions.items() if question]
+        outcomes = self._pool.map([questions[pair] for pair in asked])
+        decided |= dict.fromkeys(questions, "wrong")
+        decided |= {pair: _reason(outcome) for pair, outcome in zip(asked, outcomes, strict=True)}
         return [decided[pair] for pair in pairs]
 
     def judge(self, responses: Sequence[Response], problems: Sequence[Problem]) -> list[Verdict]:
@@ -71,17 +75,6 @@ class MathVerifier:
             self.compare([(answer.text, problem.answer) for answer, problem in pairs if answer.text])
         )
         return [_verdict(answer, next(reasons) if answer.text else NO_ANSWER) for answer in found]
-
-
-def _decided_by_text(answer: str, gold: str) -> str:
-    """Return right or wrong where the text alone says so, else ""."""
-    if not answer or not gold:
-        return "wrong"
-    if answer == gold:
-        return "right"
-    if _INTEGER.fullmatch(answer) and _INTEGER.fullmatch(gold):
-        return "right" if int(answer) == int(gold) else "wrong"
-    return ""
 
 
 def _reason(outcome: Outcome) -> str:

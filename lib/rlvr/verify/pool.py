@@ -8,6 +8,7 @@ or fork a process that holds CUDA and threads.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -62,6 +63,8 @@ class TimeLimitedPool:
 
     `factory` is a module-level function without arguments; each worker calls it once, outside the time
     limit, and applies the function that it returns to tasks (sequences of JSON values, its arguments).
+    A task ends at the limit by the clock, and well before that at its share in CPU time
+    (`rlvr.verify.worker.CPU_SHARE`), so that a busy machine changes no verdict.
     Workers start with the first tasks, live between calls, and end with the context or their parent.
     A task whose worker dies is tried once more, on another worker, before its outcome is "crashed": a worker
     may have died of something else (killed for memory, say), even before it took the task.
@@ -153,14 +156,16 @@ class TimeLimitedPool:
             if worker.connection in answered:
                 self._read(worker, batch)
             elif time.monotonic() >= worker.deadline:
-                self._lose(worker, batch, Outcome("time limit", detail=f"over {self._limit:g} s"))
+                self._lose(worker, batch, self._overrun())
 
     def _read(self, worker: _Worker, batch: _Batch) -> None:
         try:
             answer = json.loads(worker.connection.recv_bytes())
         except (EOFError, OSError):
             code = worker.process.wait()
-            if worker.ready and worker.task not in batch.retried:
+            if worker.ready and code == -signal.SIGPROF:
+                self._lose(worker, batch, self._overrun())
+            elif worker.ready and worker.task not in batch.retried:
                 batch.retried.add(worker.task)
                 batch.waiting.appendleft(worker.task)
                 self._remove(worker)
@@ -173,6 +178,9 @@ class TimeLimitedPool:
         error = answer.get("error", "")
         batch.outcomes[worker.task] = Outcome("error" if error else "done", answer.get("value"), error)
         worker.task = None
+
+    def _overrun(self) -> Outcome:
+        return Outcome("time limit", detail=f"over {self._limit:g} s")
 
     def _remove(self, worker: _Worker) -> None:
         worker.end()

@@ -1,16 +1,20 @@
 """Verifiers by name, and the judge that sends each response to its problem's verifier."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import asdict
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 from rlvr.config.verification import VerificationConfig
 from rlvr.data.problem import Problem
 from rlvr.verify.choice import judge_choice
+from rlvr.verify.code import CodeVerifier
+from rlvr.verify.completion import judge_completions
 from rlvr.verify.exact import judge_exact
 from rlvr.verify.math import MathVerifier
 from rlvr.verify.prompted import READERS, judge_prompted
+from rlvr.verify.sandbox.rungs import isolation
 from rlvr.verify.verdict import Response, Verdict
 
 BatchVerifier = Callable[[Sequence[Response], Sequence[Problem]], list[Verdict]]
@@ -41,12 +45,26 @@ def _prompted(prompt: str) -> VerifierContext:
     return context
 
 
+@contextmanager
+def _code(workers: int, config: VerificationConfig) -> Iterator[BatchVerifier]:
+    with CodeVerifier(workers, config.time_limit_s, config.memory_mb, config.require_isolation) as verifier:
+        yield partial(judge_completions, verifier)
+
+
 VERIFIERS: dict[str, VerifierContext] = {
     "exact": _one_by_one(judge_exact),
     "choice": _one_by_one(judge_choice),
     "math": _math,
+    "code": _code,
     **{prompt: _prompted(prompt) for prompt in READERS},
 }
+
+
+def describe_isolation(problems: Iterable[Problem]) -> dict[str, Any] | None:
+    """How programs are locked in on this machine, for provenance; None where no problem asks for one."""
+    if all(problem.verifier != "code" for problem in problems):
+        return None
+    return asdict(isolation())
 
 
 class Judge:

@@ -1,0 +1,115 @@
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from small_calibration import MUTATIONS
+
+from rlvr.errors import UserError
+from rlvr.files import read_json, read_jsonl
+from rlvr.repair import calibration
+from rlvr.repair.calibration import run_calibration
+from rlvr.repair.calibration_files import CalibrationFiles
+from rlvr.repair.mutations import WEIGHTS, MutationSolver, design_success_rate
+from rlvr.repair.solver import Attempt
+
+
+def files_in(folder):
+    return CalibrationFiles.in_folder(folder, folder / "checkpoints")
+
+
+def results_without_times(files):
+    results = read_json(files.results)
+    assert len(results.pop("timings")["attempts"]) == results["runs"]
+    return results
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    files = files_in(tmp_path_factory.mktemp("finished"))
+    return run_calibration(MUTATIONS, files), files
+
+
+def test_the_results_say_who_solved_and_how_often(finished):
+    done, files = finished
+    results = results_without_times(files)
+    assert results["solver"]["name"] == "mutations" and results["solver"]["model"] == ""
+    passed = [attempt["passed"] for attempt in results["attempts"]]
+    assert results["passed"] == sum(passed) and results["runs"] == len(passed) == 6
+    assert sum(results["failures"].values()) == 6 - results["passed"]
+    summary = Path(files.summary).read_text()
+    assert "no model" in summary and f"{results['passed']} of 6" in summary and results["verdict"] in summary
+    assert not Path(files.checkpoints).exists() and done.rate.passed == results["passed"]
+
+
+def test_every_attempt_has_the_verdict_of_its_edit(finished):
+    from rlvr.repair.forgeries import KNOWN
+
+    known = {submission.name: submission for submission in KNOWN}
+    for attempt in results_without_times(finished[1])["attempts"]:
+        edit = known[attempt["label"]]
+        assert attempt["passed"] == edit.passes
+        kinds = ("untouched",) if edit.name == "untouched" else edit.kinds
+        assert attempt["kind"] in (kinds or ("",))
+
+
+def test_results_do_not_depend_on_the_slots_nor_on_a_cut(finished, tmp_path, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    files = files_in(tmp_path)
+    kept = calibration._Checkpoints.keep
+
+    def cut(self, record):
+        kept(self, record)
+        if record.number == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(calibration._Checkpoints, "keep", cut)
+    with pytest.raises(KeyboardInterrupt):
+        run_calibration(replace(MUTATIONS, parallel=1), files)
+    monkeypatch.setattr(calibration._Checkpoints, "keep", kept)
+    damaged, *_ = Path(files.checkpoints).rglob("attempt000001.json")
+    damaged.write_text(damaged.read_text()[:40])
+    caplog.clear()
+    run_calibration(replace(MUTATIONS, parallel=3), files)
+    assert "going on after 3 finished attempts" in caplog.text and "is unreadable" in caplog.text
+    assert "attempt 1/6" not in caplog.text and "attempt 2/6" in caplog.text
+    assert results_without_times(files) == results_without_times(finished[1])
+    assert Path(files.transcripts).read_bytes() == Path(finished[1].transcripts).read_bytes()
+
+
+def test_more_runs_go_on_and_another_seed_starts_anew(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    folder = tmp_path / "checkpoints"
+    first = calibration._Checkpoints(folder, MUTATIONS)
+    assert calibration._Checkpoints(folder, replace(MUTATIONS, runs=60, parallel=4))._folder == first._folder
+    first._folder.mkdir(parents=True)
+    calibration._Checkpoints(folder, replace(MUTATIONS, seed=4))
+    assert "belong to another setting or code" in caplog.text and not first._folder.exists()
+
+
+def test_transcripts_are_kept_by_number(finished):
+    rows = list(read_jsonl(finished[1].transcripts))
+    assert [row["number"] for row in rows] == list(range(6)) and {row["label"] for row in rows} <= set(
+        WEIGHTS
+    )
+
+
+def test_the_mutations_are_a_distribution_with_a_quarter_of_right_edits(tmp_path):
+    assert sum(WEIGHTS.values()) == pytest.approx(1.0) and design_success_rate() == pytest.approx(0.25)
+    draws = [Attempt(number, tmp_path / str(number % 7)) for number in range(400)]
+    labels = [transcript.label for transcript in MutationSolver(0).solve(draws)]
+    again = [transcript.label for transcript in MutationSolver(0).solve(draws[100:])]
+    assert labels[100:] == again and labels != [t.label for t in MutationSolver(1).solve(draws)]
+    for name in ("sqrt", "untouched", "sqrt_keep"):
+        deviation = (WEIGHTS[name] * (1 - WEIGHTS[name]) / 400) ** 0.5
+        assert labels.count(name) / 400 == pytest.approx(WEIGHTS[name], abs=4 * deviation)
+
+
+def test_a_model_solver_without_a_model_is_refused(tmp_path):
+    with pytest.raises(UserError, match="needs a model"):
+        run_calibration(replace(MUTATIONS, solver="engine"), files_in(tmp_path))
+
+
+def test_the_file_is_plain_json(finished):
+    json.loads(Path(finished[1].results).read_text(), parse_constant=pytest.fail)
