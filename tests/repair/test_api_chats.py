@@ -148,7 +148,7 @@ def test_a_failing_api_keeps_the_finished_attempts(stub, tmp_path, monkeypatch):
     monkeypatch.setenv(api_chats.ANTHROPIC_KEY, KEY)
     files = CalibrationFiles.in_folder(tmp_path, tmp_path / "checkpoints")
     stub.statuses = [200, 401]
-    config = replace(CONFIG, base_url=stub.url, parallel=1)
+    config = replace(CONFIG, base_url=stub.url)
     with pytest.raises(UserError, match="cannot be asked"):
         run_calibration(config, files)
     assert len(list((tmp_path / "checkpoints").rglob("attempt*.json"))) == 1

@@ -28,7 +28,7 @@ def results_without_times(files):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     files = files_in(tmp_path_factory.mktemp("finished"))
-    return run_calibration(MUTATIONS, files), files
+    return run_calibration(MUTATIONS, files, parallel=2), files
 
 
 def test_the_results_say_who_solved_and_how_often(finished):
@@ -66,12 +66,12 @@ def test_results_do_not_depend_on_the_slots_nor_on_a_cut(finished, tmp_path, mon
 
     monkeypatch.setattr(calibration._Checkpoints, "keep", cut)
     with pytest.raises(KeyboardInterrupt):
-        run_calibration(replace(MUTATIONS, parallel=1), files)
+        run_calibration(MUTATIONS, files, parallel=1)
     monkeypatch.setattr(calibration._Checkpoints, "keep", kept)
     damaged, *_ = Path(files.checkpoints).rglob("attempt000001.json")
     damaged.write_text(damaged.read_text()[:40])
     caplog.clear()
-    run_calibration(replace(MUTATIONS, parallel=3), files)
+    run_calibration(MUTATIONS, files, parallel=3)
     assert "going on after 3 finished attempts" in caplog.text and "is unreadable" in caplog.text
     assert "attempt 1/6" not in caplog.text and "attempt 2/6" in caplog.text
     assert results_without_times(files) == results_without_times(finished[1])
@@ -82,7 +82,7 @@ def test_more_runs_go_on_and_another_seed_starts_anew(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     folder = tmp_path / "checkpoints"
     first = calibration._Checkpoints(folder, MUTATIONS)
-    assert calibration._Checkpoints(folder, replace(MUTATIONS, runs=60, parallel=4))._folder == first._folder
+    assert calibration._Checkpoints(folder, replace(MUTATIONS, runs=60))._folder == first._folder
     first._folder.mkdir(parents=True)
     calibration._Checkpoints(folder, replace(MUTATIONS, seed=4))
     assert "belong to another setting or code" in caplog.text and not first._folder.exists()
@@ -95,15 +95,23 @@ def test_transcripts_are_kept_by_number(finished):
     )
 
 
-def test_the_mutations_are_a_distribution_with_a_quarter_of_right_edits(tmp_path):
+def test_the_mutations_are_a_distribution_with_a_quarter_of_right_edits():
     assert sum(WEIGHTS.values()) == pytest.approx(1.0) and design_success_rate() == pytest.approx(0.25)
-    draws = [Attempt(number, tmp_path / str(number % 7)) for number in range(400)]
-    labels = [transcript.label for transcript in MutationSolver(0).solve(draws)]
-    again = [transcript.label for transcript in MutationSolver(0).solve(draws[100:])]
-    assert labels[100:] == again and labels != [t.label for t in MutationSolver(1).solve(draws)]
-    for name in ("sqrt", "untouched", "sqrt_keep"):
-        deviation = (WEIGHTS[name] * (1 - WEIGHTS[name]) / 400) ** 0.5
-        assert labels.count(name) / 400 == pytest.approx(WEIGHTS[name], abs=4 * deviation)
+    labels, again, other = (
+        [MutationSolver(seed).draw(number).name for number in range(1000)] for seed in (0, 0, 1)
+    )
+    assert labels == again != other
+    for name, weight in WEIGHTS.items():
+        assert labels.count(name) / 1000 == pytest.approx(
+            weight, abs=4 * (weight * (1 - weight) / 1000) ** 0.5
+        )
+
+
+def test_a_mutation_is_written_and_named(tmp_path):
+    (transcript,) = MutationSolver(0).solve([Attempt(7, tmp_path / "w")])
+    assert (
+        transcript.label == MutationSolver(0).draw(7).name and (tmp_path / "w" / "test_dropout.py").is_file()
+    )
 
 
 def test_a_model_solver_without_a_model_is_refused(tmp_path):

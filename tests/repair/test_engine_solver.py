@@ -25,7 +25,7 @@ def policy(tmp_path_factory):
 def test_a_local_policy_attempts_the_task(policy, tmp_path):
     files = CalibrationFiles.in_folder(tmp_path, tmp_path / "checkpoints")
     config = replace(MUTATIONS, solver="engine", model=str(policy), runs=2, turns=1, max_tokens=8)
-    done = run_calibration(config, files, "cpu")
+    done = run_calibration(config, files, device="cpu")
     assert done.rate.passed == 0 and done.failures == {"untouched": 2}
     replies = [attempt.turns[0].reply for attempt in done.attempts]
     assert all(replies) and replies[0] != replies[1]
@@ -35,4 +35,4 @@ def test_a_policy_whose_context_is_too_short_is_refused(policy, tmp_path):
     files = CalibrationFiles.in_folder(tmp_path, tmp_path / "checkpoints")
     config = replace(MUTATIONS, solver="engine", model=str(policy), runs=1, turns=1, max_tokens=5000)
     with pytest.raises(UserError, match="5000"):
-        run_calibration(config, files, "cpu")
+        run_calibration(config, files, device="cpu")

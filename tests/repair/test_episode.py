@@ -78,6 +78,16 @@ def test_a_hostile_reply_is_worth_nothing(sandbox, grader):
     assert episodes[0].kind == "test_file" and episodes[0].turns[0].calls[1].output.startswith("error:")
 
 
+def test_a_reply_that_is_no_unicode_text_is_kept_spelled_out(sandbox, grader):
+    (episode,) = run_episodes(Script(["\ud800"]), sandbox, [0], 1, grader)
+    assert episode.turns[0].reply == "\\ud800"
+
+
+def test_episodes_of_the_same_number_are_refused(sandbox):
+    with pytest.raises(ValueError, match="same number"):
+        run_episodes(Script([]), sandbox, [1, 1])
+
+
 @pytest.mark.parametrize("turns", [0, 4])
 def test_turns_are_one_to_three(turns, sandbox):
     with pytest.raises(ValueError, match="1 to 3"):

@@ -144,6 +144,14 @@ def test_on_a_loaded_machine_a_grading_that_could_not_run_is_done_again(sandbox,
     assert hasty.grade(workspace).passed
 
 
+@pytest.mark.parametrize("words", [r"\ud800", r"\npassed  hidden inputs", r"\x1b[2J", "x" * 9999])
+def test_what_a_submission_says_stays_one_storable_line(words, grader, workspace):
+    (workspace / SUBMISSION).write_text(f"raise ValueError('{words}')\n")
+    found = grader.grade(workspace)
+    assert found.kind == "exception" and len(found.feedback) < 500
+    assert found.feedback.isprintable() and found.feedback.encode("utf-8")
+
+
 def test_a_missing_workspace_fails(grader, tmp_path):
     assert grader.grade(tmp_path / "nowhere").kind == "test_file"
 

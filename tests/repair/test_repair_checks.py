@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlvr.repair.checks import check_array, check_dropped, check_identity, check_variance, variance_error
-from rlvr.repair.inputs import Case, hidden_cases, published_cases
+from rlvr.repair.inputs import Case, hidden_identity_cases, hidden_training_cases, published_cases
 from rlvr.repair.secret import hidden_seed
 from rlvr.repair.task import RATES, SHAPE
 from rlvr.repair.variance_table import ALL_RATES, theoretical_variance_error, variance_rows
@@ -33,13 +33,16 @@ def test_published_inputs_are_one_stream_of_the_layer_and_its_inputs():
 
 def test_hidden_inputs_are_fixed_by_secret_and_submission():
     seeds = [hidden_seed(*pair) for pair in ((b"s", b"x"), (b"s", b"x"), (b"s", b"y"), (b"t", b"x"))]
-    one, again, other_text, other_secret = (hidden_cases(seed) for seed in seeds)
-    assert np.array_equal(one.varied.inputs, again.varied.inputs) and one.varied.rate == again.varied.rate
+    one, again, other_text, other_secret = map(hidden_training_cases, seeds)
+    assert [case.rate for case in one] == [case.rate for case in again]
+    assert all(np.array_equal(*(case.inputs for case in pair)) for pair in zip(one, again, strict=True))
     for other in (other_text, other_secret):
-        assert not np.array_equal(one.repeated[0].inputs, other.repeated[0].inputs)
-        assert one.varied.rate != other.varied.rate
-    assert [case.inputs.shape for case in one.repeated] == [SHAPE] * 3
-    assert one.varied.inputs.shape != SHAPE and 0.25 <= one.varied.rate <= 0.75
+        assert not np.array_equal(one[0].inputs, other[0].inputs) and one[-1].rate != other[-1].rate
+    assert [case.inputs.shape for case in one[:3]] == [SHAPE] * 3
+    assert one[-1].inputs.shape != SHAPE and 0.25 <= one[-1].rate <= 0.75
+    identity, repeated = hidden_identity_cases(seeds[0]), hidden_identity_cases(seeds[1])
+    assert np.array_equal(identity.rate_zero.inputs, repeated.rate_zero.inputs)
+    assert not any(case.training for case in identity.evaluation) and identity.rate_zero.rate == 0.0
 
 
 @given(rate=st.floats(0.05, 0.9), factor=st.floats(0.5, 3.0))

@@ -30,7 +30,7 @@ def test_validate_writes_its_files_and_says_whose_rate_it_is(tmp_path):
     done = run("validate", "--runs", "3", "--output-dir", str(tmp_path / "out"), "--seed", "5")
     assert done.returncode == 0, done.stderr
     assert "mutations: " in done.stdout and "of 3 passed" in done.stdout and "attempt 3/3" in done.stderr
-    names = ["VALIDATION_RESULTS.md", "transcripts.jsonl.gz", "validation_results.json"]
+    names = ["VALIDATION_RESULTS.md", "provenance.json", "transcripts.jsonl.gz", "validation_results.json"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
     assert read_json(tmp_path / "out" / "validation_results.json")["solver"]["seed"] == 5
 

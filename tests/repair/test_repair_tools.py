@@ -70,6 +70,16 @@ def test_files_are_written_whole_with_their_folders(tools, trapped):
     assert tools.call("read_file", {"path": "./new//deep/a.txt"}).output == "b"
 
 
+def test_half_a_surrogate_pair_goes_nowhere_it_could_hurt(tools):
+    half = "\ud800"
+    for result in (
+        tools.call("write_file", {"path": "a", "content": half}),
+        tools.call(half, {}),
+        tools.call("execute_code", {"code": r"print('\ud800')"}),
+    ):
+        (result.tool + result.output + "".join(result.arguments.values())).encode("utf-8")
+
+
 def test_sizes_are_bounded(tools, trapped):
     assert "larger" in tools.call("write_file", {"path": "big", "content": "x" * (MAX_BYTES + 1)}).output
     (trapped / "big").write_bytes(b"x" * (MAX_BYTES + 1))

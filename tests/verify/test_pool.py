@@ -15,6 +15,9 @@ def act_factory():
         if what == "sleep":
             time.sleep(value)
             return value
+        if what == "spin":
+            while True:
+                value += 1
         if what == "power tower":  # one call into C that no signal handler interrupts
             return 9 ** (9**value)
         if what == "exit":
@@ -70,6 +73,24 @@ def test_overrun_in_c_code_is_killed_and_the_pool_goes_on():
         assert [o.value for o in outcomes] == [4, None, 9]
         assert time.monotonic() - started < 5
         assert not alive(first.value)
+
+
+def test_a_task_ends_by_its_cpu_time_or_by_the_clock():
+    """The kernel ends what computes (in Python too); the parent what waits."""
+    with TimeLimitedPool(act_factory, workers=2, time_limit_s=0.5) as pool:
+        outcomes = pool.map([("spin", 0), ("sleep", 60), ("square", 2)])
+        assert [o.status for o in outcomes] == ["time limit", "time limit", "done"]
+        assert [o.detail for o in outcomes[:2]] == ["over 0.5 s"] * 2
+
+
+def test_a_budget_ends_a_batch_of_slow_tasks_and_leaves_ordinary_ones_alone():
+    with TimeLimitedPool(act_factory, workers=1, time_limit_s=0.5) as pool:
+        tasks = [("square", 2), *[("spin", 0)] * 40, ("square", 3)]
+        outcomes = pool.map(tasks, budget_s=0.1)
+        assert [o.status for o in outcomes] == ["done", *["time limit"] * 41]
+        assert [o.detail for o in outcomes[1:]].count("over 0.5 s") == 2  # the others were not begun
+        ordinary = pool.map([("square", n) for n in range(50)], budget_s=0.1)
+        assert [o.value for o in ordinary] == [n * n for n in range(50)]
 
 
 def test_crash_is_an_outcome_and_the_worker_is_replaced():

@@ -10,8 +10,8 @@ class RepairConfig:
 
     `solver` and `model` (a policy's folder or a model's name; "" for `mutations`) are named in every result.
     `base_url`: server of the API solvers, "" for their own. An attempt has at most `turns` replies of at most
-    `max_tokens` tokens. `parallel` attempts run at a time and change no result. `time_limit_s`: seconds of
-    one grading. The Wilson interval has level `confidence`; the success rate should lie in `target`.
+    `max_tokens` tokens. `time_limit_s`: seconds of one grading. The Wilson interval has level `confidence`;
+    the success rate should lie in `target`.
     """
 
     solver: Literal["mutations", "engine", "anthropic", "openai-compatible"]
@@ -23,8 +23,6 @@ class RepairConfig:
     turns: int
     max_tokens: int
     temperature: float
-    parallel: int
     time_limit_s: float
-    require_isolation: Literal["any", "strong"]
     confidence: float
     target: tuple[float, float]

@@ -9,15 +9,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
+from rlvr.figures.repair_captions import REPAIR_CAPTIONS
 from rlvr.figures.style import arm_looks, new_figure, save, say, style
 from rlvr.files import read_json
 
 
 def draw_repair_figures(results: str | Path, variance: str | Path, folder: str | Path) -> None:
     """Draw all figures from validation_results.json and the variance table into `folder`."""
+    drawings = {
+        "repair_calibration": lambda: calibration(read_json(results)),
+        "repair_variance_error": lambda: variance_error(pd.read_csv(variance)),
+    }
     with style():
-        save(calibration(read_json(results)), folder, "repair_calibration")
-        save(variance_error(pd.read_csv(variance)), folder, "repair_variance_error")
+        for name in REPAIR_CAPTIONS:
+            save(drawings[name](), folder, name)
 
 
 def calibration(results: dict[str, Any]) -> Figure:

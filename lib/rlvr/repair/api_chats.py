@@ -18,6 +18,7 @@ from rlvr.errors import UserError
 from rlvr.repair.chat import Conversation
 
 RETRIES = 6
+MAX_THREADS = 32
 ANTHROPIC_KEY = "ANTHROPIC_API_KEY"
 OPENAI_KEY = "OPENAI_API_KEY"
 
@@ -37,7 +38,7 @@ def _plain(conversation: Conversation) -> list[dict[str, str]]:
 
 
 def _ask_side_by_side(ask: Callable[[Conversation], str], conversations: Sequence[Conversation]) -> list[str]:
-    with ThreadPoolExecutor(max(1, len(conversations))) as pool:
+    with ThreadPoolExecutor(MAX_THREADS) as pool:
         return list(pool.map(ask, conversations))
 
 
@@ -87,7 +88,9 @@ class OpenAIChat:
         self._client = package.OpenAI(api_key=self._key, base_url=base_url or None, max_retries=RETRIES)
         self._error = package.OpenAIError
         self._seed = seed
-        self._settings = {"model": model, "max_tokens": max_tokens, "temperature": temperature}
+        # Local servers know the older name, OpenAI's newer models only the other.
+        limit = "max_tokens" if base_url else "max_completion_tokens"
+        self._settings = {"model": model, limit: max_tokens, "temperature": temperature}
 
     def reply(self, conversations: Sequence[Conversation]) -> list[str]:
         """The text of each answer; UserError once an API call has failed for good."""

@@ -4,10 +4,11 @@ import hashlib
 import logging
 from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 
 from rlvr.config.repair import RepairConfig
 from rlvr.files import remove, write_json, write_jsonl, write_text
-from rlvr.provenance import digest
+from rlvr.provenance import digest, environment
 from rlvr.repair.attempts import solve_and_grade
 from rlvr.repair.calibration_files import CalibrationFiles
 from rlvr.repair.grade import Grader
@@ -19,41 +20,58 @@ from rlvr.repair.task import DROPOUT_SOURCE
 from rlvr.repair.worker_program import PRELOAD
 from rlvr.sources import code_digest
 from rlvr.verify.sandbox.client import Sandbox
+from rlvr.verify.sandbox.rungs import isolation
 
 logger = logging.getLogger(__name__)
 
 # What changes no single attempt: a run with more of them reuses those that are finished.
-NOT_OF_AN_ATTEMPT = ("runs", "parallel", "confidence", "target")
+NOT_OF_AN_ATTEMPT = ("runs", "confidence", "target")
 ORIGINAL_SHA256 = hashlib.sha256(DROPOUT_SOURCE.encode()).hexdigest()
 
 
-def run_calibration(config: RepairConfig, files: CalibrationFiles, device: str = "auto") -> Calibration:
+def run_calibration(
+    config: RepairConfig,
+    files: CalibrationFiles,
+    parallel: int = 1,
+    require_isolation: Literal["any", "strong"] = "any",
+    device: str = "auto",
+) -> Calibration:
     """Make `config.runs` attempts, grade them, and write the results; UserError names what a solver lacks.
 
-    A finished attempt is kept in the folder of checkpoints, so that a run that was cut off goes on after it;
-    the folder goes when all is written. Neither `parallel` nor a cut changes a result, timings excepted.
+    `parallel` attempts run at a time. A finished attempt is kept in the folder of checkpoints, so that a run
+    that was cut off goes on after it; the folder goes when all is written. Neither `parallel` nor a cut
+    changes a result, timings excepted.
     """
     checkpoints = _Checkpoints(Path(files.checkpoints), config)
     pending = [number for number in range(config.runs) if number not in checkpoints.records]
     if pending:
         with (
-            Sandbox(
-                slots=config.parallel, require_isolation=config.require_isolation, preload=PRELOAD
-            ) as sandbox,
-            open_solver(config, sandbox, device) as solver,
+            Sandbox(slots=parallel, require_isolation=require_isolation, preload=PRELOAD) as sandbox,
+            open_solver(config, sandbox, device, parallel) as solver,
         ):
             grader = Grader(sandbox, config.time_limit_s)
-            for start in range(0, len(pending), config.parallel):
-                batch = pending[start : start + config.parallel]
+            for start in range(0, len(pending), parallel):
+                batch = pending[start : start + parallel]
                 for attempt in solve_and_grade(solver, grader, batch):
                     checkpoints.keep(make_record(attempt, ORIGINAL_SHA256))
     records = [checkpoints.records[number] for number in range(config.runs)]
     calibration = Calibration(config, tuple(records))
     write_jsonl(files.transcripts, (_transcript(record) for record in records))
     write_text(files.summary, summary_markdown(calibration))
+    write_json(files.provenance, _provenance(config))
     write_json(files.results, result_record(calibration))
     remove(Path(files.checkpoints))
     return calibration
+
+
+def _provenance(config: RepairConfig) -> dict[str, object]:
+    """What the results came from: code, versions, and the jail of the submissions."""
+    return {
+        "config_digest": digest(config),
+        "code_digest": code_digest(__file__),
+        **environment(),
+        "isolation": asdict(isolation()),
+    }
 
 
 class _Checkpoints:

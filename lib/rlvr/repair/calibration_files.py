@@ -12,6 +12,7 @@ class CalibrationFiles:
     results: str
     summary: str
     transcripts: str
+    provenance: str
     checkpoints: str
 
     @classmethod
@@ -22,5 +23,6 @@ class CalibrationFiles:
             results=str(folder / "validation_results.json"),
             summary=str(folder / "VALIDATION_RESULTS.md"),
             transcripts=str(folder / "transcripts.jsonl.gz"),
+            provenance=str(folder / "provenance.json"),
             checkpoints=str(checkpoints),
         )

@@ -62,15 +62,13 @@ def _validate(options: argparse.Namespace) -> int:
         turns=options.turns,
         max_tokens=options.max_tokens,
         temperature=options.temperature,
-        parallel=options.parallel,
         time_limit_s=options.time_limit,
-        require_isolation=options.require_isolation,
         confidence=0.95,
         target=(0.1, 0.4),
     )
     folder = Path(options.output_dir)
     files = CalibrationFiles.in_folder(folder, folder / "checkpoints")
-    rate = run_calibration(config, files, options.device).rate
+    rate = run_calibration(config, files, options.parallel, options.require_isolation, options.device).rate
     who = f"{config.solver} {config.model}".strip()
     print(
         f"{who}: {rate.passed} of {rate.runs} passed ({100 * rate.rate:.1f} %, 95 % interval "

@@ -10,6 +10,7 @@ from rlvr.repair.checks import FailureKind
 from rlvr.repair.grade import Grader
 from rlvr.repair.protocol import first_message, read_calls
 from rlvr.repair.solver import Attempt, ToolResult, Transcript, Turn
+from rlvr.repair.text import storable
 from rlvr.repair.tools import Toolbox
 from rlvr.verify.sandbox.client import Sandbox
 
@@ -51,7 +52,7 @@ class ChatSolver:
                 break
             replies = self._chat.reply([Conversation(a.number, tuple(messages[a.number])) for a in active])
             going_on = []
-            for attempt, reply in zip(active, replies, strict=True):
+            for attempt, reply in zip(active, map(storable, replies), strict=True):
                 turn, goes_on = self._take(attempt, reply)
                 turns[attempt.number].append(turn)
                 messages[attempt.number] += [Message("assistant", reply), _results(turn.calls)]
@@ -86,6 +87,8 @@ def run_episodes(
     """
     if not 1 <= turns <= MAX_TURNS:
         raise ValueError(f"turns is {turns}; allowed: 1 to {MAX_TURNS}")
+    if len(set(numbers)) < len(numbers):
+        raise ValueError("two episodes have the same number")
     solver = ChatSolver("", "", chat, sandbox, turns)
     graded = solve_and_grade(solver, Grader(sandbox) if grader is None else grader, numbers)
     return [

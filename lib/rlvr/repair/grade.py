@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -23,9 +23,10 @@ from rlvr.repair.checks import (
     check_identity,
     check_variance,
 )
-from rlvr.repair.inputs import Case, HiddenCases, hidden_cases, published_cases
+from rlvr.repair.inputs import Case, hidden_identity_cases, hidden_training_cases, published_cases
 from rlvr.repair.secret import grader_secret, hidden_seed
 from rlvr.repair.task import SUBMISSION, TEST_FILE, TEST_SOURCE
+from rlvr.repair.text import one_line
 from rlvr.repair.worker_program import PRELOAD, WORKER_PROGRAM
 from rlvr.repair.workspace import WorkspaceError, read_text
 from rlvr.verify.sandbox.client import Sandbox
@@ -66,8 +67,8 @@ class _Failed(Exception):
 class Grader:
     """Grades workspaces in a sandbox, by as many threads at once as it has slots.
 
-    `time_limit_s`: seconds of one submission, all its calls together. On a loaded machine an honest one may run
-    out of them without having run; it is graded once more with `PATIENCE` times as many. `secret`: see
+    `time_limit_s`: seconds of one submission, all its calls together. On a loaded machine an honest one may
+    run out of them without having run; it is graded once more with `PATIENCE` times as many. `secret`: see
     `rlvr.repair.secret`; the installation's by default. The sandbox should have loaded `PRELOAD` before.
     """
 
@@ -82,18 +83,18 @@ class Grader:
         grading, source = _Grading(), ""
         with suppress(_Failed):
             source = _read_submission(Path(workspace), grading)
-            hidden = hidden_cases(hidden_seed(self._secret, source.encode()))
-            grading, processor_seconds = self._run(source, hidden, self._time_limit_s)
+            seed = hidden_seed(self._secret, source.encode())
+            grading, processor_seconds = self._run(source, seed, self._time_limit_s)
             if (
                 grading.kind == "timeout"
                 and processor_seconds < self._time_limit_s / 2
                 and _machine_is_loaded()
             ):
                 logger.warning("the machine is loaded: a grading ran out of time and is done again")
-                grading, _ = self._run(source, hidden, PATIENCE * self._time_limit_s)
+                grading, _ = self._run(source, seed, PATIENCE * self._time_limit_s)
         return grading.grade(source, time.perf_counter() - start)
 
-    def _run(self, source: str, hidden: HiddenCases, time_limit_s: float) -> tuple["_Grading", float]:
+    def _run(self, source: str, seed: int, time_limit_s: float) -> tuple["_Grading", float]:
         """Judge the submission in a fresh process; the findings, and the seconds of processor time it had."""
         grading = _Grading()
         grading.add(Finding("test_file", True, f"{TEST_FILE} is unmodified"))
@@ -105,12 +106,13 @@ class Grader:
                     with suppress(
                         _Failed
                     ):  # in here: the sandbox replaces a slot that other exceptions leave
-                        _judge(grading, session, source, hidden)
+                        _judge(grading, session, source, seed)
                 finally:
                     processor_seconds = session.end()["cpu_s"]
         except ProgramFailure as failure:
             kind = PROCESS_FAILURES.get(failure.status, "process")
-            grading.add(Finding(kind, False, f"its process failed: {failure.status}: {failure.detail}"))
+            words = one_line(failure.detail, MAX_WORDS)
+            grading.add(Finding(kind, False, f"its process failed: {failure.status}: {words}"))
         return grading, processor_seconds
 
 
@@ -181,7 +183,7 @@ def _call(grading: _Grading, session: Session, name: str, *arguments: Any, first
             kind = "memory"
         elif first and not {"TypeError", "AttributeError"}.isdisjoint(error.bases):
             kind = "interface"
-        grading.fail(kind, f"dropout.py raised {str(error)[:MAX_WORDS]}")
+        grading.fail(kind, f"dropout.py raised {one_line(str(error), MAX_WORDS)}")
 
 
 def _outputs(
@@ -196,12 +198,13 @@ def _outputs(
     return value
 
 
-def _judge(grading: _Grading, session: Session, source: str, hidden: HiddenCases) -> None:
+def _judge(grading: _Grading, session: Session, source: str, seed: int) -> None:
     """All checks in order; the first group with a failure ends the grading."""
     published = published_cases()
     syntax = _call(grading, session, "load", source, *published[0].state)
     if syntax != "":
-        grading.fail("syntax", f"dropout.py does not compile: {str(syntax)[:MAX_WORDS]}")
+        grading.fail("syntax", f"dropout.py does not compile: {one_line(str(syntax), MAX_WORDS)}")
+    hidden = hidden_identity_cases(seed)
     _judge_interface(grading, session, hidden.evaluation[0])
     for case in (*hidden.evaluation, hidden.rate_zero):
         grading.add(check_identity(case, _outputs(grading, session, case)))
@@ -212,7 +215,7 @@ def _judge(grading: _Grading, session: Session, source: str, hidden: HiddenCases
         grading.variance_errors[case.rate] = error
         grading.add(check_dropped(case, outputs), finding)
     grading.stop_if_failed()
-    _judge_hidden(grading, session, hidden)
+    _judge_hidden(grading, session, hidden_training_cases(seed))
 
 
 def _judge_interface(grading: _Grading, session: Session, case: Case) -> None:
@@ -223,12 +226,12 @@ def _judge_interface(grading: _Grading, session: Session, case: Case) -> None:
     grading.add(Finding("interface", True, "the class can be made, switched and called as before"))
 
 
-def _judge_hidden(grading: _Grading, session: Session, hidden: HiddenCases) -> None:
+def _judge_hidden(grading: _Grading, session: Session, cases: Sequence[Case]) -> None:
     """Lines without figures: they would depend on the secret."""
-    for case in (*hidden.repeated, hidden.varied):
+    for case in cases:
         outputs = _outputs(grading, session, case)
         passed = check_dropped(case, outputs).passed and check_variance(case, outputs)[0].passed
-        where = "another drop rate, shape and spread" if case is hidden.varied else f"drop rate {case.rate:g}"
+        where = "another drop rate, shape and spread" if case is cases[-1] else f"drop rate {case.rate:g}"
         words = "variance and dropped share hold" if passed else "variance or dropped share is wrong"
         grading.add(Finding("hidden", passed, f"hidden inputs, {where}: {words}"))
 

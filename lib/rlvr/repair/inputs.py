@@ -45,34 +45,39 @@ def published_cases() -> tuple[Case, ...]:
 
 
 @dataclass(frozen=True)
-class HiddenCases:
-    """Inputs that a submission cannot know.
+class HiddenIdentityCases:
+    """Inputs that a submission cannot know, in `evaluation` mode and at `rate_zero`: nothing may change."""
 
-    `repeated`: the published rates and shape; `varied`: another rate, shape and spread, so that a layer made
-    for the published ones alone shows; `evaluation` and `rate_zero`: where the layer must change nothing.
-    """
-
-    repeated: tuple[Case, ...]
-    varied: Case
     evaluation: tuple[Case, ...]
     rate_zero: Case
 
 
-def hidden_cases(seed: int) -> HiddenCases:
-    """The hidden inputs of one seed. All have mean zero: no scale preserves the variance of others."""
-    stream = np.random.default_rng(seed)
+def hidden_identity_cases(seed: int) -> HiddenIdentityCases:
+    """Small hidden inputs of one seed, of several spreads."""
+    stream = np.random.default_rng([0, seed])
 
-    def case(rate: float, training: bool, shape: tuple[int, int], spread: float = 1.0) -> Case:
-        inputs = spread * stream.standard_normal(shape)
-        return Case(rate, training, inputs, _state(np.random.RandomState(stream.integers(2**32))))
+    def case(rate: float, training: bool) -> Case:
+        shape = int(stream.integers(200, 400)), int(stream.integers(24, 48))
+        return _hidden_case(stream, rate, training, shape, stream.uniform(0.3, 4.0))
 
-    def small() -> tuple[int, int]:
-        return int(stream.integers(200, 400)), int(stream.integers(24, 48))
+    return HiddenIdentityCases(tuple(case(rate, False) for rate in RATES), case(0.0, True))
 
-    varied_shape = int(stream.integers(3000, 5000)), int(stream.integers(60, 120))
-    return HiddenCases(
-        repeated=tuple(case(rate, True, SHAPE) for rate in RATES),
-        varied=case(stream.uniform(0.25, 0.75), True, varied_shape, stream.uniform(0.3, 4.0)),
-        evaluation=tuple(case(rate, False, small(), stream.uniform(0.3, 4.0)) for rate in RATES),
-        rate_zero=case(0.0, True, small(), stream.uniform(0.3, 4.0)),
-    )
+
+def hidden_training_cases(seed: int) -> tuple[Case, ...]:
+    """Hidden inputs of one seed at the published rates and shape; last, another rate, shape and spread.
+
+    The last one shows a layer that was made for the published ones alone. All inputs have mean zero: no scale
+    preserves the variance of others.
+    """
+    stream = np.random.default_rng([1, seed])
+    repeated = [_hidden_case(stream, rate, True, SHAPE, 1.0) for rate in RATES]
+    rate, spread = stream.uniform(0.25, 0.75), stream.uniform(0.3, 4.0)
+    shape = int(stream.integers(3000, 5000)), int(stream.integers(60, 120))
+    return *repeated, _hidden_case(stream, rate, True, shape, spread)
+
+
+def _hidden_case(
+    stream: np.random.Generator, rate: float, training: bool, shape: tuple[int, int], spread: float
+) -> Case:
+    inputs = spread * stream.standard_normal(shape)
+    return Case(rate, training, inputs, _state(np.random.RandomState(stream.integers(2**32))))

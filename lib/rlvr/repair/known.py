@@ -132,6 +132,8 @@ WRONG = (
         scaled("keep_prob**-0.5").replace("self, drop_rate=0.5", "self, p=0.5")
         .replace("<= drop_rate <", "<= p <").replace("self.drop_rate = drop_rate", "self.drop_rate = p"),
     ),
+    _wrong("no_chain", "train() and eval() do not return the layer", "interface",
+           scaled("keep_prob**-0.5").replace("return self\n", "return None\n")),
     _wrong("syntax", "does not compile", "syntax", scaled("1.0 / np.sqrt(keep_prob")),
     _wrong("undefined", "a name that does not exist", "exception", scaled("1.0 / sqrt(keep_prob)")),
     _wrong("single_precision", "returns float32", "output",

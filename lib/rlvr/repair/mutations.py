@@ -61,8 +61,12 @@ class MutationSolver:
         """Write the drawn edit into each workspace; its name is the label."""
         return [self._solve(attempt) for attempt in attempts]
 
+    def draw(self, number: int) -> KnownSubmission:
+        """The edit of an attempt."""
+        stream = np.random.default_rng([self._seed, number])
+        return self._edits[str(stream.choice(list(WEIGHTS), p=list(WEIGHTS.values())))]
+
     def _solve(self, attempt: Attempt) -> Transcript:
-        stream = np.random.default_rng([self._seed, attempt.number])
-        name = str(stream.choice(list(WEIGHTS), p=list(WEIGHTS.values())))
-        self._edits[name].write(attempt.workspace)
-        return Transcript(name)
+        edit = self.draw(attempt.number)
+        edit.write(attempt.workspace)
+        return Transcript(edit.name)

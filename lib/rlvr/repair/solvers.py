@@ -14,30 +14,33 @@ from rlvr.verify.sandbox.client import Sandbox
 
 
 @contextmanager
-def open_solver(config: RepairConfig, sandbox: Sandbox, device: str) -> Iterator[Solver]:
-    """The solver that the config names; UserError if it lacks a model, a package or a key."""
+def open_solver(config: RepairConfig, sandbox: Sandbox, device: str, parallel: int) -> Iterator[Solver]:
+    """The solver that the config names, for `parallel` attempts at a time.
+
+    UserError if it lacks a model, a package or a key.
+    """
     if config.solver == "mutations":
         yield MutationSolver(config.seed)
         return
     if not config.model:
         raise UserError(f"solver {config.solver} needs a model; give its folder or name")
-    with _open_chat(config, device) as chat:
+    with _open_chat(config, device, parallel) as chat:
         yield ChatSolver(config.solver, config.model, chat, sandbox, config.turns)
 
 
 @contextmanager
-def _open_chat(config: RepairConfig, device: str) -> Iterator[Chat]:
+def _open_chat(config: RepairConfig, device: str, parallel: int) -> Iterator[Chat]:
     if config.solver == "anthropic":
         yield AnthropicChat(config.model, config.max_tokens, config.temperature, config.base_url)
     elif config.solver == "openai-compatible":
         yield OpenAIChat(config.model, config.max_tokens, config.temperature, config.seed, config.base_url)
     else:
-        with _open_engine_chat(config, device) as chat:
+        with _open_engine_chat(config, device, parallel) as chat:
             yield chat
 
 
 @contextmanager
-def _open_engine_chat(config: RepairConfig, device: str) -> Iterator[EngineChat]:
+def _open_engine_chat(config: RepairConfig, device: str, parallel: int) -> Iterator[EngineChat]:
     """A local policy: float32 on the CPU, bfloat16 on a GPU."""
     import torch
 
@@ -52,5 +55,5 @@ def _open_engine_chat(config: RepairConfig, device: str) -> Iterator[EngineChat]
     tokenizer = load_tokenizer(folder)
     model = load_policy(folder, dtype, dtype, device=place)
     params = SamplingParams(max_tokens=config.max_tokens, temperature=config.temperature)
-    with open_engine(model, tokenizer, dtype, config.parallel, place, share_weights=True) as engine:
+    with open_engine(model, tokenizer, dtype, parallel, place, share_weights=True) as engine:
         yield EngineChat(engine, params, config.seed, renderer(tokenizer))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rlvr.repair.solver import ToolResult
+from rlvr.repair.text import storable
 from rlvr.repair.workspace import WorkspaceError, file_names, read_text, write_text
 from rlvr.verify.sandbox.client import Sandbox
 from rlvr.verify.sandbox.peer import ProgramFailure, RemoteException
@@ -78,6 +79,7 @@ class Toolbox:
 
     def call(self, tool: str, arguments: Mapping[str, Any]) -> ToolResult:
         """Run a tool by name; the result's `arguments` are those that the tool knows, as text."""
+        tool = storable(tool)
         known = {spec["name"]: spec["input_schema"]["required"] for spec in TOOL_SPECS}
         if tool not in known:
             return ToolResult(tool, {}, f"error: no such tool; there are {', '.join(known)}")
@@ -88,7 +90,8 @@ class Toolbox:
             output = getattr(self, tool)(**given)
         except WorkspaceError as error:
             output = f"error: {error}"
-        return ToolResult(tool, given, output)
+        arguments = {key: storable(value) for key, value in given.items()}
+        return ToolResult(tool, arguments, storable(output))
 
     def read_file(self, path: str) -> str:
         """The content of a file of the workspace; WorkspaceError for anything but a regular text file."""

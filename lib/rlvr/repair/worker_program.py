@@ -64,7 +64,7 @@ def modes(rate):
 def apply(rate, training, inputs, key, position, has_normal, normal, keyword):
     """The output of a new layer, made by position or by keyword."""
     layer = _dropout.Dropout(drop_rate=rate) if keyword else _dropout.Dropout(rate)
-    layer.train() if training else layer.eval()
+    layer = layer.train() if training else layer.eval()
     _seed(key, position, has_normal, normal)
     return layer(inputs)
 '''

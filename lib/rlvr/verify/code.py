@@ -3,6 +3,7 @@
 import atexit
 import json
 import socket
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,21 +17,22 @@ from rlvr.verify.sandbox.jail import RungName, executable, search_path
 from rlvr.verify.sandbox.lending import Lender
 from rlvr.verify.sandbox.limits import Limits
 from rlvr.verify.sandbox.outcome import failure_of
-from rlvr.verify.sandbox.peer import ProgramFailure
 from rlvr.verify.sandbox.session import request_of
 
 CodeStatus = Literal["passed", "failed", "error", "timeout", "memory", "output_limit", "forbidden"]
 DEFAULT_MEMORY_MB = 1024
 _VERDICT_BYTES = 8_000
+_DETAIL_LENGTH = 300
+_STOP_CHECK_S = 0.2
 
 
 @dataclass(frozen=True)
 class CodeVerdict:
     """What became of a program under its tests; `detail` is a short text for people.
 
-    failed: an assertion of the tests did not hold. error: an exception in program or tests, an exit, a missing
-    entry point, a value that does not cross. timeout, memory, output_limit: a limit was met. forbidden: the
-    sandbox refused an operation.
+    failed: an assertion of the tests did not hold. error: an exception in program or tests, an exit, a
+    missing entry point, a value that does not cross. timeout, memory, output_limit: a limit was met.
+    forbidden: the sandbox refused an operation.
     """
 
     passed: bool
@@ -42,7 +44,8 @@ class CodeVerifier:
     """A context manager that runs cases in `workers` jails side by side; usable from several threads.
 
     `time_limit_s` is wall-clock time for one case: the program's definition and all of its tests. Raises
-    UserError if `require_isolation` is "strong" and this machine has no strong jail. `rung` forces one, for tests.
+    UserError if `require_isolation` is "strong" and this machine has no strong jail. `rung` forces one,
+    for tests.
     """
 
     def __init__(
@@ -75,10 +78,14 @@ class CodeVerifier:
         """Judge each (program, tests, entry_point), in order."""
         if len(cases) == 1 or self._workers == 1:
             return [self.judge(*case) for case in cases]
+        stop = threading.Event()
         with ThreadPoolExecutor(self._workers) as threads:
             try:
-                return list(threads.map(lambda case: self.judge(*case), cases))
+                return list(
+                    threads.map(lambda case: self._judge_twice(*case, self._time_limit_s, stop), cases)
+                )
             except BaseException:
+                stop.set()  # an interrupt does not wait for endless programs
                 threads.shutdown(cancel_futures=True)
                 raise
 
@@ -87,16 +94,22 @@ class CodeVerifier:
     ) -> CodeVerdict:
         """Judge one case, under a time limit of its own if one is given."""
         limit = self._time_limit_s if time_limit_s is None else time_limit_s
+        return self._judge_twice(program, tests, entry_point, limit, threading.Event())
+
+    def _judge_twice(
+        self, program: str, tests: str, entry_point: str, limit: float, stop: threading.Event
+    ) -> CodeVerdict:
+        """Judge a case, and again if a server died: of something on the machine, or of this program."""
         case = {"program": program, "tests": tests, "entry_point": entry_point}
         try:
-            return self._judge(case, limit)
-        except HelperDiedError:  # of something that happened on the machine, or of this program
+            return self._judge(case, limit, stop)
+        except HelperDiedError:
             try:
-                return self._judge(case, limit)
+                return self._judge(case, limit, stop)
             except HelperDiedError as error:
                 return CodeVerdict(False, "error", str(error))
 
-    def _judge(self, case: dict[str, str], limit: float) -> CodeVerdict:
+    def _judge(self, case: dict[str, str], limit: float, stop: threading.Event) -> CodeVerdict:
         limits = self._sandbox.limits
         graded = case | {
             "value_bytes": limits.value_bytes,
@@ -109,9 +122,17 @@ class CodeVerifier:
                 deadline = time.monotonic() + limit
                 slot.helper.run(request_of(limits, limit), to_program)
                 grader.run(graded, to_tests)
-            verdict = grader.wait(deadline) or grader.end()
+            verdict = _wait(grader, deadline, stop) or grader.end()
             ended = slot.helper.end()
         return _verdict(verdict, ended)
+
+
+def _wait(grader: Helper, deadline: float, stop: threading.Event) -> dict[str, Any] | None:
+    """Return how the tests ended; None at the deadline, or soon after `stop` is set."""
+    ended = None
+    while ended is None and not stop.is_set() and (now := time.monotonic()) < deadline:
+        ended = grader.wait(min(deadline, now + _STOP_CHECK_S))
+    return ended
 
 
 def _verdict(graded: dict[str, Any], ended: dict[str, Any]) -> CodeVerdict:
@@ -122,8 +143,8 @@ def _verdict(graded: dict[str, Any], ended: dict[str, Any]) -> CodeVerdict:
         return CodeVerdict(False, "error", f"the tests ended with status {graded['exit']}")
     words = json.loads(graded["output"])
     if words["lost"]:
-        failure = failure_of(ended, ProgramFailure("error", words["detail"]))
-        return CodeVerdict(False, failure.status, failure.detail)
+        failure = failure_of(ended)
+        return CodeVerdict(False, failure.status, failure.detail[:_DETAIL_LENGTH])
     if words["status"] == "passed" and ended["overflow"]:
         return CodeVerdict(False, "output_limit", "printed more than the limit")
     return CodeVerdict(words["status"] == "passed", words["status"], words["detail"])

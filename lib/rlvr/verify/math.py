@@ -1,13 +1,13 @@
-r"""Mathematical answers: what is plainly equal or not by exact arithmetic, the rest by math-verify in workers."""
+r"""Mathematical answers: exact arithmetic decides what it can, math-verify in workers the rest."""
 
 import atexit
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from typing import Self
+from typing import Any, Self
 
 from rlvr.data.problem import Problem
-from rlvr.verify.answers.algebra import for_math_verify
+from rlvr.verify.answers.algebra import for_math_verify, has_operation
 from rlvr.verify.answers.decide import decide
 from rlvr.verify.extraction import Extraction, extract_answer, extraction_order
 from rlvr.verify.pool import Outcome, TimeLimitedPool
@@ -15,6 +15,10 @@ from rlvr.verify.verdict import Response, Verdict
 
 # Digits to which SymPy evaluates a difference that it cannot simplify.
 _PRECISION = 40
+_DIGITS = 60
+# What slow pairs of one batch may take in all, in time limits per worker. With the last pairs that are begun,
+# and workers that start anew, a batch full of hostile answers is then late by about one limit.
+_BUDGET_SHARE = 0.3
 
 NO_ANSWER = "no answer found"
 
@@ -35,9 +39,24 @@ def math_verify_comparer() -> Callable[[str, str], bool]:
         sympy.core.random.seed(0)
         # In a box every notation is read whole.
         found, expected = (parse(rf"\boxed{{{text}}}", parsing_timeout=None) for text in (answer, gold))
-        return bool(verify(expected, found, numeric_precision=_PRECISION, timeout_seconds=None))
+        if verify(expected, found, numeric_precision=_PRECISION, timeout_seconds=None):
+            return True
+        return bool(found and expected) and _same_number(found[0], expected[0])
 
     return same
+
+
+def _same_number(left: Any, right: Any) -> bool:
+    """Whether expressions without variables agree to many digits.
+
+    math-verify does not ask that where one of them is rational.
+    """
+    from sympy import Expr
+
+    if not all(isinstance(side, Expr) and not side.free_symbols for side in (left, right)):
+        return False
+    difference = (left - right).evalf(_DIGITS)
+    return bool(difference.is_number and abs(difference) < 10**-_PRECISION)
 
 
 class MathVerifier:
@@ -45,6 +64,7 @@ class MathVerifier:
 
     def __init__(self, workers: int = 1, time_limit_s: float = 10.0) -> None:
         self._pool = TimeLimitedPool(math_verify_comparer, workers, time_limit_s)
+        self._budget_s = _BUDGET_SHARE * workers * time_limit_s
 
     def __enter__(self) -> Self:
         return self
@@ -60,9 +80,13 @@ class MathVerifier:
         """Return right, wrong, error, crashed or time limit for each (answer, gold); equal pairs run once."""
         pairs = list(pairs)
         decided = {pair: decide(*pair) for pair in dict.fromkeys(pairs)}
-        questions = {pair: for_math_verify(*pair) for pair, reason in decided.items() if reason == "undecided"}
+        questions = {
+            pair: for_math_verify(*pair) for pair, reason in decided.items() if reason == "undecided"
+        }
         asked = [pair for pair, question in questions.items() if question]
-        outcomes = self._pool.map([questions[pair] for pair in asked])
+        # Integrals and the like last: they alone take long, and then hold up no other pair.
+        asked.sort(key=lambda pair: any(map(has_operation, questions[pair])))
+        outcomes = self._pool.map([questions[pair] for pair in asked], self._budget_s)
         decided |= dict.fromkeys(questions, "wrong")
         decided |= {pair: _reason(outcome) for pair, outcome in zip(asked, outcomes, strict=True)}
         return [decided[pair] for pair in pairs]

@@ -7,6 +7,7 @@ or fork a process that holds CUDA and threads.
 """
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -20,9 +21,11 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from typing import Any, Literal, Self
 
-from rlvr.verify.worker import main
+from rlvr.verify.worker import CPU_SHARE, main
 
 STARTUP_LIMIT_S = 120.0
+# Up to this share of the limit a task is ordinary; what it takes beyond counts against a batch's budget.
+ORDINARY_SHARE = 0.02
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,14 @@ class _Batch:
     waiting: deque[int]
     retried: set[int] = field(default_factory=set)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
+    budget_s: float = math.inf
+
+    def spend(self, seconds: float) -> None:
+        """Take what a slow task cost from the budget; when it is used up, no task is begun any more."""
+        self.budget_s -= max(0.0, seconds)
+        if self.budget_s < 0:
+            self.outcomes |= dict.fromkeys(self.waiting, Outcome("time limit", detail="for the whole batch"))
+            self.waiting.clear()
 
 
 class TimeLimitedPool:
@@ -92,10 +103,15 @@ class TimeLimitedPool:
         with self._lock:
             self._end_all()
 
-    def map(self, tasks: Sequence[Sequence[Any]]) -> list[Outcome]:
-        """Return one outcome per task, in order. Only a worker that cannot even start raises RuntimeError."""
+    def map(self, tasks: Sequence[Sequence[Any]], budget_s: float = math.inf) -> list[Outcome]:
+        """Return one outcome per task, in order. Only a worker that cannot even start raises RuntimeError.
+
+        Many tasks that each stay just under the limit would hold up the rest for long: `budget_s` is the CPU
+        time that all together may take beyond the ordinary (`ORDINARY_SHARE` of the limit each). Tasks are
+        begun in order, and those left when it is used up have the outcome "time limit".
+        """
         with self._lock:
-            batch = _Batch(tasks, deque(range(len(tasks))))
+            batch = _Batch(tasks, deque(range(len(tasks))), budget_s=budget_s)
             try:
                 while len(batch.outcomes) < len(tasks):
                     self._dispatch(batch)
@@ -178,6 +194,7 @@ class TimeLimitedPool:
         error = answer.get("error", "")
         batch.outcomes[worker.task] = Outcome("error" if error else "done", answer.get("value"), error)
         worker.task = None
+        batch.spend(answer["seconds"] - ORDINARY_SHARE * self._limit)
 
     def _overrun(self) -> Outcome:
         return Outcome("time limit", detail=f"over {self._limit:g} s")
@@ -191,3 +208,5 @@ class TimeLimitedPool:
         if not worker.ready:
             raise RuntimeError(f"a worker for {self._factory} did not start: {outcome.detail}")
         batch.outcomes[worker.task] = outcome
+        if outcome.status == "time limit":
+            batch.spend((CPU_SHARE - ORDINARY_SHARE) * self._limit)

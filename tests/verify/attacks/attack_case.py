@@ -1,11 +1,16 @@
 """What an attack case is, the tests that hostile programs are graded by, and how `programs/*.txt` are read.
 
-A file is a list of groups. `#| key: value` lines head a group: its kind, the names of the texts that go
-`before` and `then` after each program, the `tests` by name (`NUMBERS` if none), the statuses that are `allowed`
-(`refused` if none), `time_limit_s`, `entry_point` and `dangerous`. `#= name` starts a program, `#: tests` the
-tests of one program or, before the first, of the group, and `#: before name` a text that groups name. `@NAME@`
-anywhere stands for something on the host that `host_watch.HostWatch` set up. A program without a `solve` of its
-own gets `WRONG`.
+A file is a list of groups, headed by lines `#| key: value`:
+
+- `kind`, the first line of each group;
+- `before` and `then`: names of texts that go before and after each program;
+- `tests`: the name of the tests (`NUMBERS` if none);
+- `allowed`: the statuses that are right (`refused` if none);
+- `time_limit_s`, `entry_point`, `dangerous`.
+
+`#= name` starts a program. `#: tests` starts tests: of the program above or, before the first, of the group.
+`#: before name` starts a text that groups name. `@NAME@` anywhere stands for something on the host that
+`host_watch.HostWatch` set up. A program without a `solve` of its own gets `WRONG`.
 """
 
 import re

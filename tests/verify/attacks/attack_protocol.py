@@ -1,4 +1,4 @@
-"""Programs that answer by the worker's own sender: well-formed frames with contents that no honest worker sends."""
+"""Programs that answer by the worker's own sender: well-formed frames that no honest worker sends."""
 
 from attack_case import CALLBACK_SECRET, HANG_S, NUMBERS, Case, read_statuses
 
@@ -123,7 +123,9 @@ _REQUESTS = {
     "advance": "peer().request('advance', 0, 9)",
     "global check": "peer().request('global', 'check')",
     "call a global": "peer().request('call_global', 'eval', ('answer',), {})",
-    "call its attribute": "peer().request('call', peer().request('get', same, '__getattribute__'), ('__defaults__',), {})",
+    "call its attribute": (
+        "peer().request('call', peer().request('get', same, '__getattribute__'), ('__defaults__',), {})"
+    ),
     "load": "peer().request('load', 'import os')",
     "unknown": "peer().request('__init__', same)",
 }

@@ -1,49 +1,49 @@
 """Run cases through the verifier as its users do, several slots side by side."""
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from attack_case import Case, Sequel
 from host_watch import HostWatch
 
 from rlvr.verify.code import CodeVerdict, CodeVerifier
 
-WORKERS = 4
+SLOTS = 4
 
 
-def judge(
-    cases: Iterable[Case], rung: str, watch: HostWatch, workers: int = WORKERS
-) -> dict[str, CodeVerdict]:
+def judge(cases: Sequence[Case], rung: str, watch: HostWatch) -> dict[str, CodeVerdict]:
     """The verdict on each case by its name."""
-    by_limit = defaultdict(list)
-    for case in cases:
-        by_limit[case.time_limit_s].append(case)
-    verdicts = {}
-    for limit, group in by_limit.items():
-        filled = [(watch.fill(case.program), watch.fill(case.tests), case.entry_point) for case in group]
-        with CodeVerifier(workers, limit, rung=rung) as verifier:
-            verdicts |= zip((case.name for case in group), verifier.run(filled), strict=True)
-    return verdicts
+    with CodeVerifier(SLOTS, 1.0, rung=rung) as verifier, ThreadPoolExecutor(SLOTS) as threads:
+        verdicts = threads.map(lambda case: _judge(verifier, case, watch), cases)
+        return dict(zip((case.name for case in cases), verdicts, strict=True))
 
 
-def judge_sequels(sequels: Iterable[Sequel], rung: str, watch: HostWatch) -> dict[str, CodeVerdict]:
+def judge_sequels(sequels: Sequence[Sequel], rung: str, watch: HostWatch) -> dict[str, CodeVerdict]:
     """The verdict on each second program, run in the one slot where the first has just been run."""
-    verdicts = {}
-    with CodeVerifier(1, 2.0, rung=rung) as verifier:
-        for sequel in sequels:
-            pair = [
-                (watch.fill(case.program), watch.fill(case.tests), case.entry_point)
-                for case in (sequel.first, sequel.then)
-            ]
-            verdicts[sequel.then.name] = verifier.run(pair)[1]
-    return verdicts
+
+    def judge_lane(lane: Iterable[Sequel]) -> dict[str, CodeVerdict]:
+        verdicts = {}
+        with CodeVerifier(1, 1.0, rung=rung) as verifier:
+            for sequel in lane:
+                _judge(verifier, sequel.first, watch)
+                verdicts[sequel.then.name] = _judge(verifier, sequel.then, watch)
+        return verdicts
+
+    with ThreadPoolExecutor(SLOTS) as threads:
+        lanes = list(threads.map(judge_lane, (sequels[start::SLOTS] for start in range(SLOTS))))
+    return {name: verdict for lane in lanes for name, verdict in lane.items()}
+
+
+def _judge(verifier: CodeVerifier, case: Case, watch: HostWatch) -> CodeVerdict:
+    program, tests = watch.fill(case.program), watch.fill(case.tests)
+    return verifier.judge(program, tests, case.entry_point, case.time_limit_s)
 
 
 def wrong_verdicts(cases: Iterable[Case], verdicts: dict[str, CodeVerdict]) -> dict[str, str]:
-    """The verdicts that no case of that name allows."""
+    """The verdicts that their case does not allow, or whose status and `passed` disagree."""
     return {
-        case.name: f"{verdicts[case.name].status}: {verdicts[case.name].detail}"
+        case.name: f"{verdict.status}: {verdict.detail}"
         for case in cases
-        if verdicts[case.name].status not in case.allowed_statuses
-        or verdicts[case.name].passed != (verdicts[case.name].status == "passed")
+        for verdict in [verdicts[case.name]]
+        if verdict.status not in case.allowed_statuses or verdict.passed != (verdict.status == "passed")
     }

@@ -44,7 +44,7 @@ TEXTS = [
     for name, text in _TEXTS.items()
 ]
 
-# Answers by which the tests themselves, outside the sandbox, would hang, grow or be misled: (name, test, program).
+# Answers by which the tests, outside the sandbox, would hang, grow or be misled: (name, test, program).
 _MISLEADING = [
     ("range of the answer", "assert sum(range(candidate(5))) == 6", "return 10**13"),
     ("power of the answer", "assert 7 ** candidate(5) == 343", "return 10**11"),

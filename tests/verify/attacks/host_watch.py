@@ -20,6 +20,27 @@ import rlvr
 
 PR_SET_CHILD_SUBREAPER = 36
 CANARY = "canary: unchanged"
+# Where programs try to leave files, beside the folders of Python and of this process.
+_PLACES = [
+    "/",
+    "/dev",
+    "/dev/mqueue",
+    "/dev/shm",
+    "/etc",
+    "/etc/cron.d",
+    "/home",
+    "/opt",
+    "/root",
+    "/run",
+    "/run/lock",
+    "/srv",
+    "/tmp",
+    "/usr/bin",
+    "/usr/lib",
+    "/usr/local/bin",
+    "/var/spool/cron",
+    "/var/tmp",
+]
 
 # A process of the host: writes down that SIGCONT reached it.
 _TARGET = """
@@ -44,8 +65,12 @@ def live_descendants() -> dict[int, str]:
     return found
 
 
+def _listening_ports() -> set[int]:
+    return {c.laddr.port for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
+
+
 class HostWatch:
-    """Context manager: canaries, secrets, a process, sockets and a temporary folder that are to stay as they are.
+    """Context manager: canaries, secrets, a process, sockets and a folder that are to stay as they are.
 
     This process becomes the reaper of orphans, so that a daemon of a hostile program is still below it.
     """
@@ -58,14 +83,14 @@ class HostWatch:
         ]
         self._own = Path(tempfile.mkdtemp(prefix=f"watch-{self.mark}-"))  # no program is told of it
         self._own.chmod(0o755)
-        self._temp = self._own / "temp"
+        self.temp = self._own / "temp"
         self._reached: set[str] = set()
         self._sockets: dict[str, socket.socket] = {}
 
     def __enter__(self) -> "HostWatch":
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        self._temp.mkdir()
-        self._tempdir_before, tempfile.tempdir = tempfile.tempdir, str(self._temp)
+        self.temp.mkdir()
+        self._tempdir_before, tempfile.tempdir = tempfile.tempdir, str(self.temp)
         self.set_canaries()
         signals = self._own / "signals"
         signals.touch()
@@ -80,7 +105,8 @@ class HostWatch:
         self.settle()
         self._descendants = set(live_descendants())
         self._memory = psutil.Process().memory_info().rss
-        self._available = psutil.virtual_memory().available
+        self._shared = psutil.virtual_memory().shared
+        self._ports = _listening_ports()
         return self
 
     def __exit__(self, *exc_info) -> None:
@@ -162,7 +188,7 @@ class HostWatch:
             found.append("the host name was changed")
         return found
 
-    def left_over(self, memory_mb: int = 200, machine_mb: int = 2000) -> list[str]:
+    def left_over(self, memory_mb: int = 200, machine_mb: int = 1000) -> list[str]:
         """What is left after the sandbox was closed: processes, files, listening sockets, memory."""
         self.settle()
         left = [
@@ -170,14 +196,14 @@ class HostWatch:
             for pid, line in live_descendants().items()
             if pid not in self._descendants
         ]
-        left += [f"file {path}" for path in sorted(self._temp.iterdir())]
-        ports = {c.laddr.port for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
-        left += [f"port {port}" for port in (self._port + 1, self._port + 2) if port in ports]
+        left += [f"file {path}" for path in sorted(self.temp.iterdir())]
+        tried = {self._port + 1, self._port + 2}  # by programs; other ports may be those of others
+        left += [f"port {port}" for port in sorted(tried & _listening_ports() - self._ports)]
         gc.collect()
         if (grown := psutil.Process().memory_info().rss - self._memory) > memory_mb * 2**20:
             left.append(f"{grown / 2**20:.0f} MiB of memory in this process")
-        if (lost := self._available - psutil.virtual_memory().available) > machine_mb * 2**20:
-            left.append(f"{lost / 2**20:.0f} MiB of memory of the machine")
+        if (kept := psutil.virtual_memory().shared - self._shared) > machine_mb * 2**20:
+            left.append(f"{kept / 2**20:.0f} MiB of shared memory of the machine")
         return left
 
     @staticmethod
@@ -222,39 +248,10 @@ class HostWatch:
 
     def _marked_files(self) -> list[Path]:
         """Files named after this watch in the places that the programs try, its own folders aside."""
-        folders = [
-            "/tmp",
-            "/var/tmp",
-            "/dev/shm",
-            "/run",
-            "/run/lock",
-            "/",
-            "/home",
-            "/root",
-            "/etc",
-            "/etc/cron.d",
-            "/dev",
-        ]
-        folders += [
-            "/usr/bin",
-            "/usr/local/bin",
-            "/usr/lib",
-            "/opt",
-            "/srv",
-            "/var/spool/cron",
-            "/dev/mqueue",
-        ]
-        folders += [
-            str(Path.home()),
-            str(Path.cwd()),
-            str(rlvr.__path__[0]),
-            str(self._temp),
-            *sys.path,
-            sys.prefix,
-        ]
+        folders = [*_PLACES, *sys.path, sys.prefix, rlvr.__path__[0], Path.home(), Path.cwd(), self.temp]
         base = sysconfig.get_paths(vars={"base": sys.base_prefix, "platbase": sys.base_prefix})
-        folders += [*sysconfig.get_paths().values(), *base.values(), *map(str, self._folders)]
+        folders += [*sysconfig.get_paths().values(), *base.values(), *self._folders]
         found = set()
-        for folder in set(folders):
+        for folder in set(map(str, folders)):
             found |= {path for path in Path(folder or ".").glob(self.mark + "*") if path not in self._folders}
         return sorted(found)

@@ -67,7 +67,7 @@ class Collection:
 
 @dataclass(frozen=True)
 class Listing:
-    """Items side by side without brackets; `joined` by words ("3 or 4") or a sign ("±2") rather than commas."""
+    """Items side by side without brackets; `joined`: as alternatives, by "or" or by ±."""
 
     items: tuple["Answer", ...]
     joined: bool
@@ -125,5 +125,17 @@ class Relation:
 
 
 Answer = (
-    Words | Scalar | Based | Residue | Clock | Group | Collection | Listing | Proportion | Matrix | Region | Space | Relation
+    Words
+    | Scalar
+    | Based
+    | Residue
+    | Clock
+    | Group
+    | Collection
+    | Listing
+    | Proportion
+    | Matrix
+    | Region
+    | Space
+    | Relation
 )

@@ -24,8 +24,10 @@ def _floor(value: complex) -> complex:
 
 
 def _factorial(value: complex) -> complex:
-    if abs(value.imag) > 1e-12 or not -0.5 < value.real < _GAMMA_LIMIT:
+    if abs(value.imag) > 1e-12 or value.real <= -0.5:
         raise ValueError("factorial")
+    if value.real >= _GAMMA_LIMIT:
+        raise OverflowError("factorial")
     return complex(math.gamma(value.real + 1))
 
 
@@ -98,15 +100,27 @@ def approximate(value: Value, point: Mapping[str, float]) -> complex | None:
         return None
 
 
+def _sized(value: Value, point: Mapping[str, float]) -> tuple[complex, float] | None:
+    """As `_value`; infinite if it is out of range, None if it is unknown."""
+    try:
+        return _value(value, point)
+    except OverflowError:
+        return 0j, math.inf
+    except (_UnknownError, ArithmeticError, ValueError):
+        return None
+
+
 def surely_differ(left: Value, right: Value) -> bool:
     """Whether the difference of two values at fixed points is far beyond rounding."""
     names = {name for value in (left, right) for name in value.generators() if isinstance(name, str)}
     for low in (0.35, 1.85):
         point = {name: low + zlib.crc32(name.encode(errors="replace")) / 2**32 for name in names}
-        try:
-            (first, first_size), (second, second_size) = _value(left, point), _value(right, point)
-        except (_UnknownError, ArithmeticError, ValueError):
+        numbers = [_sized(value, point) for value in (left, right)]
+        if None in numbers:
             continue
+        (first, first_size), (second, second_size) = numbers
+        if math.isinf(first_size) != math.isinf(second_size):
+            return True
         difference = abs(first - second)
         if math.isfinite(difference) and difference > 1e-9 * (first_size + second_size):
             return True

@@ -5,20 +5,25 @@ from fractions import Fraction
 
 from rlvr.verify.answers.answer import Based
 from rlvr.verify.answers.limits import MAX_DIGITS, TooLargeError, UnreadableError
+from rlvr.verify.answers.vocabulary import NUMBER_WORDS
 
-_WORDS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen".split()
-_NAMES = {word: number for number, word in enumerate(_WORDS)} | {
+_NAMES = {word: number for number, word in enumerate(NUMBER_WORDS)} | {
     "binary": 2, "octal": 8, "decimal": 10, "hexadecimal": 16, "hex": 16, "bin": 2, "twenty": 20,
 }  # fmt: skip
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_SPACE = r"(?:\s|\\ |\\,|~|-)*"
+_TEXT = r"(?:\\(?:text|mathrm|mbox)\{\s*)?"
+_NUMERAL = r"[0-9][0-9A-Za-z]*(?:\.[0-9A-Za-z]+)?"
 _SUBSCRIPTED = re.compile(
-    r"(?P<sign>-?)\s*(?:\\(?:text|mathrm)\{|\()?(?P<digits>[0-9A-Za-z]+(?:\.[0-9A-Za-z]+)?|\.[0-9]+)[})]?\s*_\s*(?P<base>.+)", re.DOTALL
+    rf"(?P<sign>-?)\s*(?:{_TEXT}|\()(?P<digits>[0-9A-Za-z]+(?:\.[0-9A-Za-z]+)?|\.[0-9]+)[}})]?\s*_\s*(?P<base>.+)",
+    re.DOTALL,
 )
 _WORDED = re.compile(
-    r"(?P<sign>-?)\s*(?P<digits>[0-9][0-9A-Za-z]*(?:\.[0-9A-Za-z]+)?)(?:\s|\\ |\\,|~)*(?:\\(?:text|mathrm|mbox)\{\s*)?\(?(?:in )?\s*base"
-    r"(?:\s|\}|\\ |~|-)*(?P<base>[^)]+)\)?",
+    rf"(?P<sign>-?)\s*(?P<digits>{_NUMERAL}){_SPACE}{_TEXT}\(?(?:in )?\s*base\}}?{_SPACE}"
+    r"(?P<base>[^)]+)\)?",
     re.DOTALL | re.IGNORECASE,
-)  # fmt: skip
+)
+_UPRIGHT = re.compile(r"\\(?:text|mathrm|mbox|textrm)\{\s*([0-9A-Z]+)\s*\}(?=.*_)", re.DOTALL)
 _BASE = re.compile(r"[\s{}()]|\\(?:text|mathrm|mbox|textrm|rm)(?![a-z])|\\[ ,;!]|base", re.IGNORECASE)
 
 
@@ -26,8 +31,11 @@ def read(text: str) -> Based | None:
     """The numeral, or None if the text is none; digits that the base does not have raise UnreadableError."""
     if "_" not in text and "base" not in text.lower():
         return None
+    text = _UPRIGHT.sub(r"\1", text)  # digits beyond 9: 152\text{A}_{11}
     match = _SUBSCRIPTED.fullmatch(text) or _WORDED.fullmatch(text)
-    if not match or not (match["digits"][0] in "0123456789." or (len(match["digits"]) > 1 and match["digits"].isupper())):
+    if not match or not (
+        match["digits"][0] in "0123456789." or (len(match["digits"]) > 1 and match["digits"].isupper())
+    ):
         return None
     name = _BASE.sub("", match["base"]).lower()
     base = _NAMES.get(name) or (int(name) if name.isdecimal() and len(name) < 4 else None)

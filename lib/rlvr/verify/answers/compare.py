@@ -1,9 +1,7 @@
 """When two answers are equal: True, False, or None where exact arithmetic does not tell."""
 
-from collections.abc import Callable, Iterable, Sequence
-from fractions import Fraction
+from collections.abc import Callable, Sequence
 
-from rlvr.verify.answers import polynomial
 from rlvr.verify.answers.answer import (
     Answer,
     Based,
@@ -21,64 +19,38 @@ from rlvr.verify.answers.answer import (
     Space,
     Words,
 )
-from rlvr.verify.answers.approximate import surely_differ
-from rlvr.verify.answers.limits import TooLargeError, UnreadableError
-from rlvr.verify.answers.polynomial import ONE, Atom
 from rlvr.verify.answers.regions import merged, region_of
-from rlvr.verify.answers.units import MEASURES, Unit, same_unit
+from rlvr.verify.answers.relations import same_relation
+from rlvr.verify.answers.truth import Truth, every, same_value
+from rlvr.verify.answers.units import Unit, same_unit
 from rlvr.verify.answers.values import Value
-
-Truth = bool | None
-
-
-def every(truths: Iterable[Truth]) -> Truth:
-    """False if one is False, else None if one is None, else True."""
-    result: Truth = True
-    for truth in truths:
-        if truth is False:
-            return False
-        if truth is None:
-            result = None
-    return result
+from rlvr.verify.answers.vocabulary import MEASURES
 
 
-def same_value(left: Value, right: Value) -> Truth:
-    """Whether two values are the same: by their difference, then, where functions are in it, by numbers."""
-    try:
-        if left.below == right.below:
-            difference = polynomial.add(left.above, polynomial.scale(right.above, Fraction(-1)))
-        else:
-            difference = polynomial.add(
-                polynomial.multiply(left.above, right.below),
-                polynomial.scale(polynomial.multiply(right.above, left.below), Fraction(-1)),
-            )
-    except TooLargeError:
-        return False if surely_differ(left, right) else None
-    if not difference:
-        return True
-    if not any(isinstance(name, Atom) for part in (difference, left.below, right.below) for term in part for name, _ in term):
-        return False
-    return False if surely_differ(left, right) else None
+def equal(answer: Answer, gold: Answer) -> Truth:
+    """Whether two answers are equal; a number equals the set that has it alone."""
+    if isinstance(answer, Collection | Group) != isinstance(gold, Collection | Group):
+        answer, gold = _only_number(answer), _only_number(gold)
+    return same(answer, gold)
+
+
+def _only_number(answer: Answer) -> Answer:
+    if isinstance(answer, Collection | Group) and len(answer.items) == 1:
+        (item,) = answer.items
+        return item if isinstance(item, Scalar | Matrix) else answer
+    return answer
 
 
 def same(answer: Answer, gold: Answer) -> Truth:
-    """Whether two answers are equal."""
+    """Whether two answers, or two items of answers, are equal."""
     if isinstance(answer, Relation) or isinstance(gold, Relation):
-        return _relations(answer, gold)
+        return same_relation(answer, gold, same)
     if isinstance(answer, Listing) or isinstance(gold, Listing):
         return _listings(answer, gold)
-    answer, gold = _only_item(answer), _only_item(gold)
     if isinstance(answer, Region) or isinstance(gold, Region):
         return _regions(answer, gold)
     compare = _SAME_KIND.get(type(answer))
     return compare(answer, gold) if compare and type(answer) is type(gold) else False
-
-
-def _only_item(answer: Answer) -> Answer:
-    """The element of a set or bracket that has just one."""
-    while isinstance(answer, Collection | Group) and len(answer.items) == 1:
-        (answer,) = answer.items
-    return answer
 
 
 def _scalars(answer: Scalar, gold: Scalar) -> Truth:
@@ -94,14 +66,16 @@ def _scalars(answer: Scalar, gold: Scalar) -> Truth:
 
 
 def _as_unit(product: Scalar, plain: Scalar) -> bool:
-    """Whether "5 m", read as five times m, is the number 5 or the length 5 m."""
+    """Whether "5 m", read as five times m, is the number 5 or the length 5 m; "5 m^3" is a volume only."""
     single = product.value.single
     if product.unit or single is None or len(single[1]) != 1:
         return False
     ((name, exponent),) = single[1]
-    if exponent != 1 or name not in ("m", "g", "s", "h", "L", "l") or not plain.value.rational == single[0]:
+    if name not in ("m", "g", "s", "h", "L", "l") or plain.value.rational != single[0]:
         return False
-    return plain.unit is None or plain.unit == Unit(frozenset({(MEASURES[name.lower()], 1)}))
+    if plain.unit is None:
+        return exponent == 1
+    return plain.unit == Unit(frozenset({(MEASURES[name.lower()], exponent)}))
 
 
 def matched(answers: Sequence[Answer], golds: Sequence[Answer]) -> Truth:
@@ -139,7 +113,11 @@ def _collections(answer: Collection, gold: Collection) -> Truth:
 
 def _groups(answer: Group, gold: Group) -> Truth:
     two = len(answer.items) == len(gold.items) == 2
-    if two and "langle" not in (answer.left, gold.left) and (answer.left, answer.right) != (gold.left, gold.right):
+    if (
+        two
+        and "langle" not in (answer.left, gold.left)
+        and (answer.left, answer.right) != (gold.left, gold.right)
+    ):
         return False
     return in_order(answer.items, gold.items)
 
@@ -158,10 +136,14 @@ def _listings(answer: Answer, gold: Answer) -> Truth:
     listing, other = (answer, gold) if isinstance(answer, Listing) else (gold, answer)
     if isinstance(other, Collection):
         return matched(_distinct(listing.items), _distinct(other.items))
-    if isinstance(other, Group) and (other.left, other.right) == ("(", ")") and not listing.joined:
-        if len(_labels(listing.items)) in (0, len(listing.items)):
-            return in_order(listing.items, other.items)
-    if isinstance(other, Region) and all(isinstance(item, Region) for item in listing.items) and listing.joined:
+    tuple_like = isinstance(other, Group) and (other.left, other.right) == ("(", ")") and not listing.joined
+    if tuple_like and len(_labels(listing.items)) in (0, len(listing.items)):
+        return in_order(listing.items, other.items)
+    if (
+        isinstance(other, Region)
+        and all(isinstance(item, Region) for item in listing.items)
+        and listing.joined
+    ):
         parts = tuple(part for item in listing.items for part in item.parts)
         return _regions(Region(parts, listing.items[0].variable), other)
     return False
@@ -169,7 +151,11 @@ def _listings(answer: Answer, gold: Answer) -> Truth:
 
 def _regions(answer: Answer, gold: Answer) -> Truth:
     left, right = region_of(answer), region_of(gold)
-    if left is None or right is None or (left.variable and right.variable and left.variable != right.variable):
+    if (
+        left is None
+        or right is None
+        or (left.variable and right.variable and left.variable != right.variable)
+    ):
         return False
     left, right = merged(left), merged(right)
     if len(left.parts) != len(right.parts):
@@ -187,75 +173,6 @@ def _ends(left: Value | None, right: Value | None) -> Truth:
     if left is None or right is None:
         return left is right
     return same_value(left, right)
-
-
-def _relations(answer: Answer, gold: Answer) -> Truth:
-    """Equations and inequalities; x = 3 beside a value is that value."""
-    if isinstance(answer, Relation) and isinstance(gold, Relation):
-        return _both_relations(answer, gold)
-    relation, other = (answer, gold) if isinstance(answer, Relation) else (gold, answer)
-    if set(relation.signs) != {"="}:
-        return False
-    sides = relation.sides[1:] if relation.label or relation.sides[0] is None else relation.sides
-    if len(sides) == len(relation.sides) and relation is answer and _names_a_sum(relation.sides[0]):
-        sides = relation.sides[1:]
-    stated = every(same(left, right) for left, right in zip(sides, sides[1:], strict=False))
-    return every((stated, same(sides[-1], other) if relation is answer else same(other, sides[-1])))
-
-
-def _names_a_sum(side: Answer) -> bool:
-    """Whether the left side of "m + n = 7" is a sum or product of several plain variables."""
-    if not isinstance(side, Scalar) or side.value.below != ONE:
-        return False
-    names = [name for term in side.value.above for name, _ in term]
-    plain = all(isinstance(name, str) and exponent == 1 for term in side.value.above for name, exponent in term)
-    return plain and len(set(names)) > 1 and all(number == 1 for number in side.value.above.values())
-
-
-def _both_relations(answer: Relation, gold: Relation) -> Truth:
-    if answer.signs == gold.signs and answer.label and answer.label == gold.label:
-        return every(map(same, answer.sides[1:], gold.sides[1:]))
-    if len(answer.signs) == len(gold.signs) == 1:
-        return _single_relations(answer, gold)
-    if answer.signs == gold.signs and None not in answer.sides + gold.sides:
-        return in_order(answer.sides, gold.sides)
-    return False
-
-
-def _single_relations(answer: Relation, gold: Relation) -> Truth:
-    left, right = _difference(answer), _difference(gold)
-    signs = answer.signs[0], gold.signs[0]
-    if left is None or right is None:
-        named = "=" == signs[0] == signs[1] and (answer.label.startswith("words") or gold.label.startswith("words"))
-        same_sides = signs[0] == signs[1] and _missing(answer) == _missing(gold)
-        return same(answer.sides[1], gold.sides[1]) if named or same_sides else False
-    if signs[0] != signs[1]:
-        if signs[0].translate(_FLIP) != signs[1]:
-            return False
-        left = -left
-    number = polynomial.ratio(left.above, right.above) if left.above and right.above else None
-    if number is not None and left.below == right.below:
-        return number > 0 or signs[0] in ("=", "!=")
-    exact = not any(isinstance(name, Atom) for value in (left, right) for name in value.generators())
-    return False if exact and left.below == right.below else None
-
-
-_FLIP = str.maketrans("<>", "><")
-
-
-def _missing(relation: Relation) -> list[bool]:
-    return [side is None for side in relation.sides]
-
-
-def _difference(relation: Relation) -> Value | None:
-    """Left side less right side, if both are expressions."""
-    left, right = relation.sides
-    if not isinstance(left, Scalar) or not isinstance(right, Scalar):
-        return None
-    try:
-        return left.value - right.value
-    except UnreadableError:
-        return None
 
 
 def _matrices(answer: Matrix, gold: Matrix) -> Truth:

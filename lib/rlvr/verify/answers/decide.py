@@ -4,7 +4,7 @@ import re
 from typing import Literal
 
 from rlvr.verify.answers.answer import Answer
-from rlvr.verify.answers.compare import same
+from rlvr.verify.answers.compare import equal
 from rlvr.verify.answers.limits import MAX_LENGTH, UnreadableError, UnsupportedError
 from rlvr.verify.answers.notation import cleaned
 from rlvr.verify.answers.reader import read_answer
@@ -42,7 +42,7 @@ def _decide_cleaned(answer: str, gold: str) -> Decision:
     if unsupported:
         return "right" if _same_tokens(answer, gold) else "undecided"
     try:
-        truth = same(read[1], read[0])
+        truth = equal(read[1], read[0])
     except UnreadableError:
         return "wrong"
     return "undecided" if truth is None else "right" if truth else "wrong"

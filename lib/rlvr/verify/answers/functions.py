@@ -84,7 +84,9 @@ def tangent(angle: Value) -> Value:
     return sine(angle) / cosine(angle)
 
 
-def _inverse(name: str, function: Callable[[Value], Value], first: int, last: int) -> Callable[[Value], Value]:
+def _inverse(
+    name: str, function: Callable[[Value], Value], first: int, last: int
+) -> Callable[[Value], Value]:
     def inverse(value: Value) -> Value:
         for steps in range(first, last + 1):
             angle = PI * NUMBER(Fraction(steps, 12))
@@ -153,7 +155,9 @@ def absolute(value: Value) -> Value:
 
 def _complex_parts(value: Value) -> tuple[Value, Value] | None:
     """Real and imaginary part of a number without variables and denominator."""
-    if value.below != ONE or any(isinstance(name, str | Atom) and name not in ("i", "pi", "e") for name in value.generators()):
+    if value.below != ONE or any(
+        isinstance(name, str | Atom) and name not in ("i", "pi", "e") for name in value.generators()
+    ):
         return None
     imaginary = {term - {("i", 1)}: number for term, number in value.above.items() if ("i", 1) in term}
     real = {term: number for term, number in value.above.items() if ("i", 1) not in term}
@@ -171,14 +175,12 @@ def _ceiling(value: Value) -> Value:
 
 
 def factorial_of(value: Value) -> Value:
-    """The factorial; refused where it is too large to compute."""
+    """The factorial; kept as it is where it is too large to compute."""
     number = value.rational
-    if number is None:
-        return atom("factorial", value)
-    if number < 0 or number.denominator != 1:
+    if number is not None and (number < 0 or number.denominator != 1):
         raise UnreadableError("factorial of no whole number")
-    if number > MAX_FACTORIAL:
-        raise TooLargeError("factorial of a large number")
+    if number is None or number > MAX_FACTORIAL:
+        return atom("factorial", value)
     return NUMBER(factorial(number.numerator))
 
 
@@ -208,6 +210,7 @@ FUNCTIONS: dict[str, Callable[[Value], Value]] = {
     "log": lambda value: logarithm_to_base(NUMBER(10), value),  # as math-verify reads it
     "lg": lambda value: logarithm_to_base(NUMBER(10), value),
     "exp": exponential,
+    "cis": lambda angle: cosine(angle) + Value.generator("i") * sine(angle),
     "abs": absolute,
     "floor": _floor,
     "ceil": _ceiling,

@@ -63,7 +63,18 @@ _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 _RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿⁱ⁽⁾]+")
 _LOWERED = re.compile("[₀₁₂₃₄₅₆₇₈₉]+")
 
-_WRAPPERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("*", "*"), ("__", "__"), ("`", "`"), ('"', '"'), ("'", "'"))
+_WRAPPERS = (
+    ("$$", "$$"),
+    ("$", "$"),
+    (r"\(", r"\)"),
+    (r"\[", r"\]"),
+    ("**", "**"),
+    ("*", "*"),
+    ("__", "__"),
+    ("`", "`"),
+    ('"', '"'),
+    ("'", "'"),
+)
 _COMMANDS = re.compile(
     r"\\(?:boxed|fbox|text|textbf|textit|textrm|textnormal|texttt|textsf|mbox|mathrm|mathbf|mathit|mathsf"
     r"|boldsymbol|bm|ensuremath|displaystyle|textstyle|bf|rm|it|left\.|right\.)(?![A-Za-z])\s*"
@@ -126,7 +137,7 @@ def _without_delimiters(text: str) -> str:
 
 
 def stripped(text: str) -> str:
-    r"""Remove surrounding space, formula delimiters, bold marks, `\boxed{}`, `\text{}`, and a final full stop."""
+    r"""Remove space, formula delimiters, bold marks, `\boxed{}` and `\text{}` around a text, and its stop."""
     while True:
         before = text
         text = _SPACE_AT_END.sub("", text)

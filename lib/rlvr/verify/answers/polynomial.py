@@ -8,6 +8,7 @@ atoms are equal exactly if their terms are.
 
 from dataclasses import dataclass
 from fractions import Fraction
+from math import floor
 from typing import Any
 
 from rlvr.verify.answers.limits import MAX_BITS, MAX_TERMS, TooLargeError
@@ -61,16 +62,17 @@ def join(exponents: dict[Generator, Fraction | int]) -> tuple[Fraction, Term]:
     coefficient = Fraction(1)
     kept = []
     for name, exponent in exponents.items():
+        rest = exponent
         if name == "i":
             turns = int(exponent) % 4
             coefficient *= -1 if turns >= 2 else 1
-            exponent = turns % 2
+            rest = turns % 2
         elif isinstance(name, int):
-            whole = exponent.__floor__()
+            whole = floor(exponent)
             coefficient *= bounded_power(Fraction(name), whole)
-            exponent -= whole
-        if exponent:
-            kept.append((name, exponent))
+            rest = exponent - whole
+        if rest:
+            kept.append((name, rest))
     return coefficient, frozenset(kept)
 
 

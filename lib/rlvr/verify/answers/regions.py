@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 
 from rlvr.verify.answers.answer import Answer, Collection, Group, Interval, Region, Relation, Scalar
 from rlvr.verify.answers.approximate import approximate
 from rlvr.verify.answers.limits import UnsupportedError
-from rlvr.verify.answers.polynomial import ONE, UNIT
+from rlvr.verify.answers.polynomial import ONE
 from rlvr.verify.answers.values import Value
 
 _FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
@@ -43,7 +44,9 @@ def _half_line(relation: Relation) -> Region | None:
     sign = relation.signs[0] if factor > 0 else _FLIPPED[relation.signs[0]]
     closed = sign in ("<=", ">=")
     upper = sign[0] == "<"
-    part = Interval(None if upper else bound, bound if upper else None, closed and not upper, closed and upper)
+    part = Interval(
+        None if upper else bound, bound if upper else None, closed and not upper, closed and upper
+    )
     return Region((part,), name)
 
 
@@ -67,7 +70,10 @@ def _bounded(relation: Relation) -> Region | None:
 def _interval(low: Value, high: Value, low_closed: bool, high_closed: bool) -> Interval:
     lower_end, upper_end = low.above == {_INFINITY: Fraction(-1)}, high.above == {_INFINITY: Fraction(1)}
     return Interval(
-        None if lower_end else low, None if upper_end else high, low_closed and not lower_end, high_closed and not upper_end
+        None if lower_end else low,
+        None if upper_end else high,
+        low_closed and not lower_end,
+        high_closed and not upper_end,
     )
 
 
@@ -75,7 +81,9 @@ def region_of(answer: Answer) -> Region | None:
     """Intervals and finite sets of numbers as a region."""
     if isinstance(answer, Region):
         return answer
-    if not isinstance(answer, Group | Collection) or not all(isinstance(item, Scalar) for item in answer.items):
+    if not isinstance(answer, Group | Collection) or not all(
+        isinstance(item, Scalar) for item in answer.items
+    ):
         return None
     values = [item.value for item in answer.items]
     if isinstance(answer, Collection):
@@ -96,7 +104,12 @@ def united(parts: list[Answer], removed: list[Answer]) -> Answer:
     variable = next((region.variable for region in regions if region.variable), "")
     for taken in removed:
         region = region_of(taken)
-        if region is None or len(intervals) != 1 or intervals[0].low is not None or intervals[0].high is not None:
+        if (
+            region is None
+            or len(intervals) != 1
+            or intervals[0].low is not None
+            or intervals[0].high is not None
+        ):
             raise UnsupportedError("a difference of sets")
         intervals = _without_points(region)
     return merged(Region(tuple(intervals), variable))
@@ -108,7 +121,7 @@ def _without_points(points: Region) -> list[Interval]:
     if len(numbers) != len(points.parts) or any(position is None for position, _ in numbers):
         raise UnsupportedError("a difference of sets")
     ends = [None, *(value for _, value in sorted(numbers, key=lambda pair: pair[0])), None]
-    return [Interval(low, high, False, False) for low, high in zip(ends, ends[1:], strict=False)]
+    return [Interval(low, high, False, False) for low, high in pairwise(ends)]
 
 
 def _position(value: Value | None) -> float | None:

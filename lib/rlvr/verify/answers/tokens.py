@@ -4,11 +4,12 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
+from rlvr.verify.answers.commands import ALIASES, CURRENCY, DECORATIONS, IGNORED, NAMED, RENAMED, SIGNS, TEXTS
 from rlvr.verify.answers.limits import MAX_BITS, MAX_DIGITS, TooLargeError, UnreadableError
-from rlvr.verify.answers.units import MEASURES
+from rlvr.verify.answers.vocabulary import UNIT_WORDS
 
 # Thousands: LaTeX spacing or {,} anywhere; a plain comma outside brackets, where it separates nothing.
-_GAP = r"(?:\{,\}|\{,\\!\}|,\\!|\\,|\\;|\\:|\\!,|\\!|\\ )"
+_GAP = r"(?:\{,\}|\{,\\!\}|,\s*\\!\s*|\\,|\\;|\\:|\\!,|\\!|\\ )"
 _NUMERAL = re.compile(
     r"(?P<repeating>(?P<whole>\d*)\.(?P<head>\d*)(?:(?!\\dot\{?\d\}?\d*\\dot)\\(?:overline|bar|dot)\s*(?:\{(?P<braced>\d+)\}|(?P<one>\d))|(?<=\.)\((?P<bracketed>\d+)\)"
     r"|\\dot\{?(?P<first>\d)\}?(?P<inner>\d*)\\dot\{?(?P<last>\d)\}?))"
@@ -16,6 +17,7 @@ _NUMERAL = re.compile(
     r"|(?P<commas>[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d|,\\!)(?:\.\d+)?)"
     r"|(?P<plain>\d+(?:\.\d+)?|\.\d+)"
 )
+_FRACTIONAL = re.compile(r"\.(?:\d|\\overline)")
 _SCIENTIFIC = re.compile(r"[eE]([+-]?\d+)(?![\dA-Za-z.])")
 _ZERO_GROUP = re.compile(r",0")
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]{2,})*")
@@ -25,43 +27,25 @@ _COMMAND = re.compile(r"\\([A-Za-z]+|.)", re.DOTALL)
 _ENVIRONMENT = re.compile(r"\s*\{([a-z]+)\*?\}")
 _INNER = re.compile(r"\s*\{([^{}]*)\}")
 _HIDDEN = re.compile(r"\s*(?:\{[^{}]*\}|.)")
+_INVISIBLE = re.compile(r"\.")
+_EQUALS = re.compile(r"\s*=")
+_ARGUMENT = re.compile(r"\s*[({_]")
 _SPACES = re.compile(r"[\s~]+")
 
-_TEXTS = frozenset(
-    "text textbf textit textrm textnormal texttt textsf mbox mathrm mathbf mathit mathsf mathcal operatorname "
-    "boldsymbol bm vec hat".split()
-)
-_IGNORED = frozenset(
-    "boxed fbox left right big Big bigg Bigg bigl bigr Bigl Bigr middle displaystyle textstyle limits quad qquad , ; : ! ( ) [ ] "
-    "enspace thinspace bf rm it".split()
-) | {" ", "\n"}
-_RENAMED = {
-    "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "dbinom": "binom", "tbinom": "binom",
-    "leq": "<=", "le": "<=", "leqslant": "<=", "geq": ">=", "ge": ">=", "geqslant": ">=", "lt": "<", "gt": ">",
-    "ne": "!=", "neq": "!=", "cdot": "*", "times": "*", "ast": "*", "div": "/", "lbrace": "\\{", "{": "\\{",
-    "rbrace": "\\}", "}": "\\}", "lbrack": "[", "rbrack": "]", "vert": "|", "lvert": "|", "rvert": "|",
-    "mid": "|", "varnothing": "emptyset", "%": "%", "$": "$", "degree": "°", "lparen": "(", "rparen": ")",
-    "arcsin": "arcsin", "colon": ":", "approxeq": "approx", "simeq": "approx", "to": "rightarrow",
-    "backslash": "setminus", "smallsetminus": "setminus", "dots": "ldots", "cdots": "ldots", "land": "wedge",
-    "pounds": "£", "euro": "€", "&": "&", "#": "#", "_": "_", "|": "|", "-": " ", "epsilon": "varepsilon",
-    "varphi": "phi", "iff": "Leftrightarrow", "prime": "'", "imath": "i", "infin": "infty", "N": "mathbb",
-}  # fmt: skip
-_SIGNS = frozenset("<= >= < > != * / \\{ \\} [ ] | % $ ° ( ) : £ € & _ '".split())
-CURRENCY = frozenset("$ £ € ¥ ₹".split())
-NAMED = frozenset(
-    "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln lg exp sqrt pi infty mod max min gcd lcm "
-    "det asin acos atan".split()
-)
-_ALIASES = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "infinity": "infty", "inf": "infty", "oo": "infty",
-            "sqrt": "usqrt"}  # fmt: skip
 _OPENERS, _CLOSERS = frozenset("([") | {"\\{"}, frozenset(")]") | {"\\}"}
+_ALLOWED = SIGNS | frozenset("+-=^{},;!~") | {"\\\\"}
+_BEFORE_UNITS = ("}", ")", "/", "°", "circ")
 _ONE_LETTER = 1
 _LONGEST_PRODUCT = 3
 
 
 @dataclass(slots=True)
 class Token:
-    """One token; `kind` is number, letter, text, command or sign, and `spaced`: white space stands before it."""
+    """One token; `spaced`: white space stands before it.
+
+    `kind`: number, letter, word (several letters), text (in `\\text{}`), joiner (and, or), command, sign,
+    begin, end.
+    """
 
     kind: str
     text: str
@@ -101,7 +85,7 @@ class Lexer:
             if spaces := _SPACES.match(text, self._place):
                 self._spaced = True
                 self._place = spaces.end()
-            elif sign.isdecimal() or (sign == "." and text[self._place + 1 : self._place + 2].isdecimal()) or text.startswith(".\\overline", self._place):
+            elif sign.isdecimal() or (sign == "." and _FRACTIONAL.match(text, self._place)):
                 self._numeral()
             elif sign == "\\":
                 self._command()
@@ -146,50 +130,58 @@ class Lexer:
         if not match:
             raise UnreadableError("a final backslash")
         name, self._place = match[1], match.end()
-        if name in _TEXTS:
+        if name in TEXTS:
             self._text_command(name)
         elif name in ("begin", "end"):
-            environment = _ENVIRONMENT.match(self._text, self._place)
-            if not environment:
-                raise UnreadableError(name)
-            self._place = environment.end()
-            if environment[1] == "array" and (columns := _INNER.match(self._text, self._place)):
-                self._place = columns.end()
-            self._add(name, environment[1])
+            self._environment(name)
         elif name == "phantom":
-            hidden = _HIDDEN.match(self._text, self._place)
-            self._place = hidden.end() if hidden else self._place
+            self._skip(_HIDDEN)
         elif name == "mathbb":
-            inner = _INNER.match(self._text, self._place)
-            self._place = inner.end() if inner else self._place
+            inner = self._skip(_INNER)
             self._add("command", f"mathbb {inner[1].strip()}" if inner else name)
-        elif name in _IGNORED:
+        elif name in IGNORED:
             self._spaced = self._spaced or name not in ("!", "left", "right")
-            if name in ("left", "right") and self._text.startswith(".", self._place):
-                self._place += 1
-        elif name == "\\":
-            self._add("sign", "\\\\")
-        elif name == "not" and (equals := re.compile(r"\s*=").match(self._text, self._place)):
-            self._place = equals.end()
+            if name in ("left", "right"):
+                self._skip(_INVISIBLE)
+        elif name == "not" and self._skip(_EQUALS):
             self._sign("!=")
         else:
-            name = _RENAMED.get(name, name)
-            if name in _SIGNS:
-                self._sign(name)
-            elif name == "i":
-                self._add("letter", "i")
-            else:
-                self._add("command", _ALIASES.get(name, name) if name != "sqrt" else name)
+            self._symbol(RENAMED.get(name, name))
+
+    def _symbol(self, name: str) -> None:
+        if name in SIGNS:
+            self._sign(name)
+        elif name == "\\":
+            self._add("sign", "\\\\")
+        elif name == "i":
+            self._add("letter", "i")
+        else:
+            self._add("command", ALIASES.get(name, name) if name != "sqrt" else name)
+
+    def _skip(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+        """Move over what matches here."""
+        match = pattern.match(self._text, self._place)
+        self._place = match.end() if match else self._place
+        return match
+
+    def _environment(self, name: str) -> None:
+        environment = self._skip(_ENVIRONMENT)
+        if not environment:
+            raise UnreadableError(name)
+        if environment[1] == "array":
+            self._skip(_INNER)
+        self._add(name, environment[1])
 
     def _text_command(self, name: str) -> None:
-        inner = _INNER.match(self._text, self._place)
+        inner = self._skip(_INNER)
         if not inner:
-            if name in ("vec", "hat", "mathbf", "mathrm", "bm", "boldsymbol", "mathit"):
+            if name in DECORATIONS:
                 return
             raise UnreadableError(name)
-        self._place = inner.end()
         content = inner[1].strip(" ~\\,")
-        if name == "operatorname" or (content in NAMED and (content not in MEASURES or not self._after_number())):
+        if name == "operatorname" or (
+            content in NAMED and (content not in UNIT_WORDS or not self._after_number())
+        ):
             self._word(content)
         elif len(content) == _ONE_LETTER and content.isalpha():
             self._letter_or_unit(content, name)
@@ -209,21 +201,26 @@ class Lexer:
         is_unit = self._after_number() and name in ("text", "mathrm", "mbox", "textrm") and letter not in "ie"
         self._add("text" if is_unit else "letter", letter)
 
+    def _is_unit(self, word: str) -> bool:
+        """Whether a name is a unit here: 5 min, but not 5 min(2, 3)."""
+        applied = _ARGUMENT.match(self._text, self._place)
+        return word in UNIT_WORDS and self._after_number() and not applied
+
     def _word(self, word: str) -> None:
         folded = word.lower()
         after = self.tokens[-1] if self.tokens else None
         if folded in ("and", "or"):
             self._add("joiner", folded)
-        elif word in NAMED or word in _ALIASES or folded == "infinity":
-            self._add("command", _ALIASES.get(folded, folded))
+        elif (word in NAMED or word in ALIASES or folded == "infinity") and not self._is_unit(word):
+            self._add("command", ALIASES.get(folded, folded))
         elif len(word) == _ONE_LETTER:
             self._add("letter", word)
-        elif len(word) > _LONGEST_PRODUCT:
-            self._add("text", word)
-        elif after and after.kind in ("number", "text") and (after.kind == "text" or folded in MEASURES):
-            self._add("text", word)
-        elif after and after.text in ("}", ")", "/", "°") and folded in MEASURES:
-            self._add("text", word)
+        elif (
+            len(word) > _LONGEST_PRODUCT
+            or (after and after.kind in ("text", "word"))
+            or (folded in UNIT_WORDS and (self._after_number() or (after and after.text in _BEFORE_UNITS)))
+        ):
+            self._add("word", word)
         else:
             for letter in word:
                 self._add("letter", letter)
@@ -243,6 +240,3 @@ class Lexer:
             self._place += 1
             sign = "^"
         self._add("sign", sign)
-
-
-_ALLOWED = _SIGNS | CURRENCY | frozenset("+-=^{},;!~") | {"\\\\"}

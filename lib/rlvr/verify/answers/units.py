@@ -4,83 +4,27 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-_SYNONYMS = {
-    "metre": "m meter meters metre metres",
-    "centimetre": "cm cms centimeter centimeters centimetre centimetres",
-    "millimetre": "mm millimeter millimeters millimetre millimetres",
-    "decimetre": "dm decimeter decimeters decimetre decimetres",
-    "kilometre": "km kms kilometer kilometers kilometre kilometres",
-    "inch": "in inch inches",
-    "foot": "ft foot feet",
-    "yard": "yd yds yard yards",
-    "mile": "mi mile miles",
-    "gram": "g gm gms gram grams",
-    "kilogram": "kg kgs kilogram kilograms",
-    "milligram": "mg milligram milligrams",
-    "pound": "lb lbs pound pounds",
-    "ounce": "oz ounce ounces",
-    "ton": "ton tons tonne tonnes",
-    "second": "s sec secs second seconds",
-    "minute": "min mins minute minutes",
-    "hour": "h hr hrs hour hours",
-    "day": "day days",
-    "week": "week weeks wk wks",
-    "month": "month months",
-    "year": "year years yr yrs",
-    "litre": "l liter liters litre litres",
-    "millilitre": "ml milliliter milliliters millilitre millilitres",
-    "gallon": "gal gals gallon gallons",
-    "quart": "qt quart quarts",
-    "pint": "pt pint pints",
-    "acre": "acre acres",
-    "hectare": "ha hectare hectares",
-    "dollar": "$ dollar dollars usd buck bucks",
-    "cent": "cent cents ¢",
-    "euro": "€ euro euros eur",
-    "pound sterling": "£ gbp",
-    "yen": "¥ yen",
-    "rupee": "₹ rupee rupees rs inr",
-    "degree": "° degree degrees deg degs",
-    "radian": "rad radian radians",
-    "joule": "j joule joules",
-    "newton": "n newton newtons",
-    "watt": "w watt watts",
-    "kilowatt": "kw",
-    "volt": "v volt volts",
-    "ohm": "ohm ohms",
-    "hertz": "hz hertz",
-    "kelvin": "k kelvin",
-    "celsius": "celsius centigrade",
-    "fahrenheit": "fahrenheit",
+from rlvr.verify.answers.vocabulary import (
+    COMPOUND_UNITS,
+    MEASURES,
+    NEVER_UNITS,
+    ORDINALS,
+    TEMPERATURES,
+    THINGS,
+)
+
+_SCALES = {
+    "hundred": 10**2,
+    "thousand": 10**3,
+    "million": 10**6,
+    "billion": 10**9,
+    "trillion": 10**12,
+    "dozen": 12,
 }
-MEASURES = {word: name for name, words in _SYNONYMS.items() for word in words.split()}
-_COMPOUND = {"mph": "mile / hour", "kph": "km / hour", "kmh": "km / hour", "kmph": "km / hour", "fps": "foot / second"}
-MEASURES |= dict.fromkeys(_COMPOUND, "compound") | dict.fromkeys(("sq", "cu"), "power")
-ORDINALS = frozenset(("st", "nd", "rd", "th"))
-MEASURES |= dict.fromkeys(ORDINALS, "ordinal")
-_SCALES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
 _FACTORS = {"percent": Fraction(1, 100), "pct": Fraction(1, 100), "percentage": Fraction(1, 100)}
 _EXPONENTS = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
-_TEMPERATURES = {"c": "celsius", "celsius": "celsius", "f": "fahrenheit", "fahrenheit": "fahrenheit"}
 # What a missing unit means anyway.
 _EMPTY = {"unit", "units", "of", "the", "a", "an"}
-# Words that make another value, another statement or a remark of what stands before them.
-_NEVER = frozenset(
-    """about above across actually after all almost alternatively always and another answer answers any anything approx
-    approximately around as assuming at bad base because before below besides best between billionths both but
-    by certainly choice choices claim confirmed correct cubed definitely depending dozens each eighth eighths either
-    else equals equivalent every everything except exactly factorial false fewer fifth fifths final for fourth fourths from
-    gold good grade grader greater guess guesses guessed half halves hence hopefully hundreds hundredth hundredths
-    if ignore impossible inclusive incorrect infinite instructions invalid irrelevant is largest least less like likely
-    matches maximum maybe mean means millions minimum minus mod modulo more most negative negatives neither never no
-    none nor not nothing obviously one ones only option options or ordered other others otherwise over perhaps plus
-    positive possibly previous probably quarter quarters range really recurring reference repeating roughly same score
-    should since sixth sixths smallest so solution some something sometimes somewhere squared such sure tens tenth tenths
-    than that then there therefore these thing things third thirds this those thousands thousandth thousandths
-    times to together true trust twice unknown unless until up valid value verified versus vs was what whatever when where
-    whether which while will with without wrong yes your zero zeros zeroes zeroth two three four five six seven
-    eight nine ten eleven twelve twenty thirty forty fifty sixty seventy eighty ninety""".split()
-)  # fmt: skip
 _LONGEST = 8  # words of a unit
 _WORD = re.compile(r"[^\W\d_]+|\^\{?-?\d+\}?|/|\$|€|£|¥|₹|°|¢|[^\s\w]|\d+")
 
@@ -114,20 +58,10 @@ def _stem(word: str) -> str:
     return word[:-1] if len(word) > 3 and word.endswith("s") else word
 
 
-def _noun(word: str, listed: bool) -> str | None:
+def _noun(word: str, formatted: bool) -> str | None:
     """The stem of a word for things that are counted, or None."""
-    if word in _NEVER or word in _SCALES or len(word) < 3 or not (listed or word.endswith("s") or word in _THINGS):
-        return None
-    return _stem(word)
-
-
-_THINGS = frozenset(
-    """people men women children mice geese feet sheep fish deer ways way person student ticket meal apple coin tile
-    monkey marble page problem game point point book child man woman team student family car dog cat box cookie piece slice
-    digit edge face vertex vertices side term integer prime square triangle circle card ball candy egg pencil pie
-    plus-size half-dollars profit child's left total remaining older younger east west north south white red blue
-    green square cubic children's""".split()
-)
+    known = formatted or word.endswith("s") or word in THINGS
+    return _stem(word) if known and len(word) > 2 and word not in _SCALES else None
 
 
 class _Reader:
@@ -162,12 +96,12 @@ class _Reader:
             self._factor *= _FACTORS[word]
         elif word.startswith("^"):
             return self._raise(int(word.strip("^{}"))) or self._generic
-        elif word in ("squared", "cubed") and self._last:
+        elif word in ("squared", "cubed"):
             return self._raise(_EXPONENTS[word])
         elif word in ("square", "sq", "cubic", "cu"):
             self._next_power = _EXPONENTS[word]
-        elif word in _COMPOUND:
-            return all(self._word(part) for part in _COMPOUND[word].split())
+        elif word in COMPOUND_UNITS:
+            return all(self._word(part) for part in COMPOUND_UNITS[word].split())
         elif word in MEASURES:
             self._measure(MEASURES[word])
         elif word in _EMPTY:
@@ -200,10 +134,10 @@ def read_suffix(text: str, formatted: bool) -> Suffix | None:
     None means that they are no unit: a remark, a condition, a second number.
     """
     words = [word.lower() for word in _WORD.findall(text)]
-    if words[:1] and words[0] in ("°", "degree", "degrees") and "".join(words[1:]) in _TEMPERATURES:
-        words = [_TEMPERATURES["".join(words[1:])]]
+    if words[:1] and words[0] in ("°", "degree", "degrees") and "".join(words[1:]) in TEMPERATURES:
+        words = [TEMPERATURES["".join(words[1:])]]
     if not words or len(words) > _LONGEST or any(word.isdigit() for word in words):
         return None
-    if any(word in _NEVER and word not in _EXPONENTS for word in words):
+    if NEVER_UNITS.intersection(words):
         return None
     return _Reader(formatted).read(words)

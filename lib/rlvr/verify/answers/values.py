@@ -78,9 +78,13 @@ class Value:
     def key(self) -> Key:
         """A hashable form; equal values mostly, but not always, share it."""
         first = next(iter(self.below.values()))
-        parts = (self.above, self.below) if first == 1 else (
-            polynomial.scale(self.above, 1 / first),
-            polynomial.scale(self.below, 1 / first),
+        parts = (
+            (self.above, self.below)
+            if first == 1
+            else (
+                polynomial.scale(self.above, 1 / first),
+                polynomial.scale(self.below, 1 / first),
+            )
         )
         return frozenset(parts[0].items()), frozenset(parts[1].items())
 
@@ -223,9 +227,13 @@ def _symbolic_power(base: Value, exponent: Value) -> Value:
     for term, number in exponent.above.items():
         for name, own in factors.items():
             if term == UNIT:
-                result *= power(Value.generator(name) if name == "e" else Value.number(name), Value.number(number * own))
+                result *= power(
+                    Value.generator(name) if name == "e" else Value.number(name), Value.number(number * own)
+                )
             else:
                 part = Value({term: Fraction(1)}, ONE)
-                key = Atom("power", (Value.generator(name).key if name == "e" else Value.number(name).key, part.key))
+                key = Atom(
+                    "power", (Value.generator(name).key if name == "e" else Value.number(name).key, part.key)
+                )
                 result *= Value.generator(key, number * own)
     return result

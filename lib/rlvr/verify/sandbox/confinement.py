@@ -42,7 +42,7 @@ class Confinement:
     def layers(self) -> tuple[str, ...]:
         """Names of the layers that are in force, beside those of the rung."""
         held = {"landlock": self.ruleset >= 0, "seccomp": bool(self.filter), "own uid": self.uid > 0}
-        return tuple(name for name, is_held in held.items() if is_held) + ("rlimits",)
+        return (*(name for name, is_held in held.items() if is_held), "rlimits")
 
 
 def prepare(setup: dict[str, Any]) -> Confinement:
@@ -111,6 +111,5 @@ def _limit_resources(limits: dict[str, int], time_limit_s: float, counts_process
         wanted |= {resource.RLIMIT_MEMLOCK: 0, resource.RLIMIT_MSGQUEUE: 0}
     for kind, value in wanted.items():
         _, hard = resource.getrlimit(kind)
-        if hard != resource.RLIM_INFINITY:
-            value = min(value, hard)
-        resource.setrlimit(kind, (value, value))
+        allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (allowed, allowed))

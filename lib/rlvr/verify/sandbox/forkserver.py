@@ -23,8 +23,8 @@ CHILD_BROKE = 112  # exit status of a child whose own set-up failed
 class Child:
     """What a fork server runs: `run` in the child, with the request, a socket and the pipe for its output.
 
-    `before` readies the server for a request; `kill` sends SIGKILL to a child and all that it started; `clean`
-    removes what they left behind.
+    `before` readies the server for a request; `kill` sends SIGKILL to a child and all that it started;
+    `clean` removes what they left behind.
     """
 
     run: Callable[[dict[str, Any], int, int], None]

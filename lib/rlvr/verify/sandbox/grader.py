@@ -1,9 +1,11 @@
 """The trusted side of a case: the tests run here, against a program that is called over a socket.
 
 A warm server without a jail forks one child per case. The tests get a stand-in for the entry point; what it
-returns has been built here, of exact built-in types. The verdict is this process's, whatever the program does.
+returns has been built here, of exact built-in types. The verdict is this process's, whatever the program
+does.
 """
 
+import importlib
 import json
 import os
 import random
@@ -15,9 +17,10 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from rlvr.verify.sandbox.conversation import Peer
 from rlvr.verify.sandbox.forkserver import MAX_CONTROL_BYTES, Child, serve
-from rlvr.verify.sandbox.peer import MAX_TEXT, Peer, RemoteException
-from rlvr.verify.sandbox.tests_text import free_names
+from rlvr.verify.sandbox.peer import MAX_TEXT, RemoteException, RemoteObject, printable
+from rlvr.verify.sandbox.tests_text import free_names, own_module
 from rlvr.verify.sandbox.wire import Frame, Stream, receive_frame, send_frame
 
 _DETAIL_LENGTH = 300
@@ -35,7 +38,7 @@ def main(control_descriptor: int) -> None:
 def _warm(request: dict[str, Any]) -> None:
     """Import NumPy once for all cases, from the first that uses it on."""
     if "numpy" in request["tests"]:
-        import numpy  # noqa: F401, ICN001
+        import numpy  # noqa: F401
 
 
 def _kill(pid: int) -> None:
@@ -57,7 +60,8 @@ def _run(request: dict[str, Any], connection: int, output: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory if hard < 0 else min(memory, hard), hard))
     random.seed(0)
     status, detail, lost = _grade(request, socket.socket(fileno=connection))
-    os.write(output, json.dumps({"status": status, "detail": detail[:_DETAIL_LENGTH], "lost": lost}).encode())
+    words = {"status": status, "detail": printable(detail)[:_DETAIL_LENGTH], "lost": lost}
+    os.write(output, json.dumps(words).encode())
     os._exit(0)
 
 
@@ -83,8 +87,15 @@ class _TestedPeer(Peer):
 
     def stand_in(self, name: str, kind: str) -> Any:
         """Return what stands in the tests for a global of the program."""
+        if kind.startswith("module "):
+            module = own_module(name, kind.removeprefix("module "))
+            if module is None:
+                raise NameError(f"the tests use {name}, a module that only the program imports")
+            return importlib.import_module(module)
         if kind != "function":
-            return self.request("global", name)
+            value = self.request("global", name)
+            module = own_module(name, "") if isinstance(value, RemoteObject) else None
+            return value if module is None else importlib.import_module(module)
 
         def stand_in(*args: Any, **kwargs: Any) -> Any:
             return self.request("call_global", name, args, kwargs)
@@ -123,7 +134,8 @@ def _run_tests(peer: _TestedPeer, tests: str) -> None:
     entry_point = peer.entry_point
     names = sorted(free_names(tests) | {entry_point})
     kinds = peer.request("kinds", tuple(names))
-    if type(kinds) is not dict or not all(name in names for name in kinds):
+    told = type(kinds) is dict and all(name in names for name in kinds)
+    if not told or not all(type(kind) is str for kind in kinds.values()):
         raise peer.broken("error", "protocol broken: no kinds")
     if entry_point not in kinds:
         raise NameError(f"the program does not define {entry_point}")

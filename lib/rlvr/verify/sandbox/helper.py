@@ -32,7 +32,9 @@ from rlvr.verify.sandbox.wire import (
 # The modules that are handed over, each after those that it imports.
 DATA_FILES = (
     "wire.py",
+    "literals.py",
     "peer.py",
+    "conversation.py",
     "forkserver.py",
     "kernel.py",
     "landlock.py",
@@ -45,8 +47,8 @@ DATA_FILES = (
     "tests_text.py",
     "grader.py",
 )
-WORKER_MODULES = DATA_FILES[:11]
-GRADER_MODULES = (*DATA_FILES[:3], *DATA_FILES[11:])
+WORKER_MODULES = DATA_FILES[:13]
+GRADER_MODULES = (*DATA_FILES[:5], *DATA_FILES[13:])
 STARTUP_LIMIT_S = 60.0
 END_LIMIT_S = 10.0
 

@@ -8,8 +8,8 @@ class Limits:
     """Limits of one program; MB are 2**20 bytes, KB 2**10.
 
     `memory_mb`: address space. `file_mb`: one file. `folder_mb`: its private temporary folder, on the rungs
-    that mount it. `output_kb`: what it prints. `value_mb`: one message with its caller, an array of an argument
-    or result included. `processes`: processes and threads. `open_files`: file descriptors.
+    that mount it. `output_kb`: what it prints. `value_mb`: one message with its caller, an array of an
+    argument or result included. `processes`: processes and threads. `open_files`: file descriptors.
     """
 
     memory_mb: int = 1024

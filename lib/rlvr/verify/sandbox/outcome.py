@@ -9,7 +9,7 @@ from rlvr.verify.sandbox.peer import ProgramFailure
 OUT_OF_MEMORY = 113  # exit status; as in the worker
 
 
-def failure_of(ended: dict[str, Any], lost: ProgramFailure) -> ProgramFailure:
+def failure_of(ended: dict[str, Any]) -> ProgramFailure:
     """Explain a connection that broke by how the program ended."""
     code = ended["exit"]
     if ended["overflow"]:
@@ -20,10 +20,15 @@ def failure_of(ended: dict[str, Any], lost: ProgramFailure) -> ProgramFailure:
         return ProgramFailure("memory", "out of memory, or killed")
     if code == -signal.SIGSYS:
         return ProgramFailure("forbidden", "a system call that the sandbox refuses")
+    return ProgramFailure("error", _other_end(ended))
+
+
+def _other_end(ended: dict[str, Any]) -> str:
+    code = ended["exit"]
     if code < 0:
-        return ProgramFailure("error", f"the program was ended by signal {-code}")
+        return f"the program was ended by signal {-code}"
     if ended["ended_by_us"]:
-        return ProgramFailure("error", "the program closed its connection")
+        return "the program closed its connection"
     if code == CHILD_BROKE:
-        return ProgramFailure("error", f"the jail broke: {ended['output'][:600]}")
-    return ProgramFailure("error", f"the program exited with status {code}")
+        return f"the jail broke: {ended['output'][:600]}"
+    return f"the program exited with status {code}"

@@ -175,7 +175,8 @@ def choose(
 ) -> Jail:
     """Return the jail to use: `forced`, or the strongest that works here.
 
-    UserError if none works, or only a weak one and `require_isolation` is "strong". A weak one is logged, once.
+    UserError if none works, or only a weak one and `require_isolation` is "strong". A weak one is logged,
+    once.
     """
     if isinstance(forced, Jail):
         trial, reason = _try(forced), ""
@@ -187,7 +188,8 @@ def choose(
     if trial.reason:
         raise UserError(f"The sandbox `{trial.jail.rung}` does not work here: {trial.reason}")
     if trial.jail.rung not in STRONG:
-        missing = f"Only weak isolation for untrusted programs (`{trial.jail.rung}`) works here: {reason}. {_REMEDY}."
+        weak = f"Only weak isolation for untrusted programs (`{trial.jail.rung}`) works here"
+        missing = f"{weak}: {reason}. {_REMEDY}."
         if require_isolation == "strong":
             raise UserError(missing)
         _warn_once(missing)

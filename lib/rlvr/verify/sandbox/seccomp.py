@@ -46,9 +46,9 @@ lookup_dcookie 212 18
 """
 # What changes a file's mode, owner, times or attributes: Landlock lets it through.
 _METADATA = """
-chmod 90 -, fchmod 91 52, fchmodat 268 53, chown 92 -, fchown 93 55, lchown 94 -, fchownat 260 54, utime 132 -,
-utimes 235 -, futimesat 261 -, utimensat 280 88, setxattr 188 5, lsetxattr 189 6, fsetxattr 190 7,
-removexattr 197 14, lremovexattr 198 15, fremovexattr 199 16
+chmod 90 -, fchmod 91 52, fchmodat 268 53, chown 92 -, fchown 93 55, lchown 94 -, fchownat 260 54,
+utime 132 -, utimes 235 -, futimesat 261 -, utimensat 280 88, setxattr 188 5, lsetxattr 189 6,
+fsetxattr 190 7, removexattr 197 14, lremovexattr 198 15, fremovexattr 199 16
 """
 _NEWEST = 451  # cachestat, Linux 6.5: the newest call that the table was checked against
 _ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
@@ -118,8 +118,8 @@ def supported() -> bool:
 def make_filter(refuse_metadata: bool) -> tuple[bytes, bytes]:
     """Return the filter's program in two parts; what depends on the process's own id comes between them.
 
-    `refuse_metadata`: refuse to change modes, owners, times and attributes of files; needed where files outside
-    the program's folder are in sight and not mounted read-only.
+    `refuse_metadata`: refuse to change modes, owners, times and attributes of files; needed where files
+    outside the program's folder are in sight and not mounted read-only.
     """
     column, architecture = _ARCHITECTURES[platform.machine()]
     ours = _instruction(_JUMP_EQUAL, architecture, 1, 0)

@@ -4,12 +4,13 @@ import socket
 import time
 from typing import Any
 
+from rlvr.verify.sandbox.conversation import Peer
 from rlvr.verify.sandbox.grader import call_back
 from rlvr.verify.sandbox.helper import HelperDiedError
 from rlvr.verify.sandbox.jail import Slot
 from rlvr.verify.sandbox.limits import Limits
 from rlvr.verify.sandbox.outcome import failure_of
-from rlvr.verify.sandbox.peer import Peer, ProgramFailure, RemoteObject
+from rlvr.verify.sandbox.peer import ProgramFailure, RemoteObject
 from rlvr.verify.sandbox.wire import Stream
 
 # What is known of the end of a program whose server died.
@@ -85,7 +86,7 @@ class Session:
         except ProgramFailure as failure:
             if not failure.lost:
                 raise
-            self._peer.failure = failure_of(self.end(), failure)
+            self._peer.failure = failure_of(self.end())
             raise self._peer.failure from None
 
 

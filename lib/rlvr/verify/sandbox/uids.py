@@ -6,7 +6,8 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
-# Left free by the usual allocations (https://systemd.io/UIDS-GIDS); the second for containers with 65,536 ids.
+# Left free by the usual allocations (https://systemd.io/UIDS-GIDS); the second is for containers with
+# 65,536 ids.
 _RANGES = (range(1_900_000_000, 1_900_004_096), range(60_600, 61_100))
 
 
@@ -18,9 +19,8 @@ class HeldUid:
         candidates = next((ids for ids in _RANGES if _mapped(ids)), None)
         if candidates is None:
             raise PermissionError("no free range of user ids in this container")
-        start = (
-            os.getpid() * 16 % len(candidates)
-        )  # containers on one kernel share users, but seldom process ids
+        # Containers on one kernel share users, but seldom process ids.
+        start = os.getpid() * 16 % len(candidates)
         for offset in range(len(candidates)):
             self.uid = candidates[(start + offset) % len(candidates)]
             if self._lock(folder / str(self.uid)):

@@ -11,10 +11,11 @@ from functools import partial
 from typing import Any
 
 from rlvr.verify.sandbox.confinement import Confinement, confine, prepare, protect_server
+from rlvr.verify.sandbox.conversation import Peer
 from rlvr.verify.sandbox.forkserver import MAX_CONTROL_BYTES, Child, serve
 from rlvr.verify.sandbox.leftovers import empty_folder, killer, remove_folder
 from rlvr.verify.sandbox.namespaces import enter
-from rlvr.verify.sandbox.peer import CalledBack, Peer, RemoteException
+from rlvr.verify.sandbox.peer import CalledBack, RemoteException
 from rlvr.verify.sandbox.reach import reachable
 from rlvr.verify.sandbox.wire import Frame, Stream, receive_frame, send_frame
 
@@ -60,6 +61,7 @@ def _runner(layers: Confinement, descriptors: list[int]) -> Callable[[dict[str, 
         for name in set(os.environ) - {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"}:
             del os.environ[name]
         random.seed(0)
+        sys.stdout.reconfigure(line_buffering=True)  # a program is ended, it does not exit: nothing flushes
         try:
             program = _Program(request["limits"]["value_mb"] << 20)
             program.peer.serve()
@@ -71,7 +73,7 @@ def _runner(layers: Confinement, descriptors: list[int]) -> Callable[[dict[str, 
 
 
 class _ProgramPeer(Peer):
-    """The program's end: an exception in a function that was passed to it is a built-in one to the program."""
+    """The program's end: an exception in a function that was passed to it is a built-in one here."""
 
     def request(self, name: str, *values: Any) -> Any:
         """As Peer's, but for exceptions."""
@@ -99,9 +101,9 @@ class _Program:
         exec(compile(text, f"<{PROGRAM}>", "exec", dont_inherit=True), self._module.__dict__)
 
     def _do_kinds(self, names: tuple[str, ...]) -> dict[str, str]:
-        """Which of these names the program defines, as a function (or class) or as another value."""
+        """Which of these names the program defines: a function (or class), a module, or another value."""
         found = vars(self._module)
-        return {name: "function" if callable(found[name]) else "value" for name in names if name in found}
+        return {name: _kind(found[name]) for name in names if name in found}
 
     def _do_global(self, name: str) -> Any:
         return self._find(name)
@@ -132,3 +134,9 @@ class _Program:
             return vars(self._module)[name]
         except KeyError:
             raise NameError(f"the program does not define {name}") from None
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, types.ModuleType):
+        return f"module {value.__name__}"
+    return "function" if callable(value) else "value"
