@@ -110,7 +110,9 @@ def test_init_files_hold_re_exports_only(path):
         assert docstring or exported or isinstance(node, ast.Import | ast.ImportFrom), ast.unparse(node)
 
 
-@pytest.mark.parametrize("name", ["prepare_evaluation_task", "analyse_precision_study", "build_precision_report"])
+@pytest.mark.parametrize(
+    "name", ["prepare_evaluation_task", "analyse_precision_study", "build_precision_report"]
+)
 def test_light_adaptors_reach_no_training_code(name):
     script = next(path for path in ADAPTORS if path.stem == name)
     reached = {path.relative_to(PACKAGE).parts[0] for path in sources.reached_files(script) if path != script}

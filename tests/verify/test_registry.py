@@ -5,8 +5,8 @@ import pytest
 from rlvr.config.verification import VerificationConfig
 from rlvr.data.problem import Problem
 from rlvr.verify import VERIFIERS, Judge, Response
-from rlvr.verify.registry import describe_isolation
 from rlvr.verify.exact import judge_exact
+from rlvr.verify.registry import describe_isolation
 
 LIMITS = VerificationConfig(time_limit_s=10.0, memory_mb=1024, require_isolation="any")
 

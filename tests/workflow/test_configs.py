@@ -37,8 +37,17 @@ def test_the_default_study(project):
     assert planned["prepare_evaluation_task"] == 6
     for rule in ("train_base_policy", "evaluate_base", "merge_manifests", "build_precision_report", "all"):
         assert planned[rule] == 1
-    jobs = planned - Counter(["all"])
-    assert project.planned("precision") - Counter(["precision"]) == jobs
+    studies = [project.planned(study) - Counter([study]) for study in ("precision", "repair")]
+    assert sum(studies, Counter()) == planned - Counter(["all"])
+    assert studies[1] == Counter(
+        [
+            "calibrate_repair",
+            "grade_known_submissions",
+            "measure_variance_error",
+            "draw_repair_figures",
+            "build_repair_report",
+        ]
+    )
 
 
 def test_real_data(project, benchmarks, monkeypatch):

@@ -7,13 +7,14 @@ import pytest
 
 from rlvr.config.schema import SCHEMA_PATH
 from rlvr.figures.captions import FIGURES
+from rlvr.figures.repair_captions import REPAIR_CAPTIONS
 
 ROOT = SCHEMA_PATH.parents[1]
 FILES = [ROOT / "Snakefile", *sorted((ROOT / "rules").glob("*.smk"))]
 HEADER = re.compile(
     r"^(?:rule (?P<rule>\w+)|use rule (?P<parent>\w+) as (?P<variant>\w+) with):$", re.MULTILINE
 )
-TARGETS = {"all", "precision"}
+TARGETS = {"all", "precision", "repair"}
 
 
 def read_rules() -> dict[str, tuple[str, str | None]]:
@@ -78,7 +79,7 @@ def test_log_and_benchmark_bear_the_rule_and_all_wildcards(name):
 def test_resources_are_no_reason_to_rerun():
     for name in JOBS:
         params = re.search(r"    params:\n((?: {8}.*\n)+)", RULES[name][0])[1]
-        assert "resources" not in params
+        assert "resources" not in params, name
 
 
 def test_adaptors_are_thin():
@@ -95,5 +96,5 @@ def test_every_adaptor_has_a_rule():
 
 def test_every_caption_is_used():
     text = "".join(Path(file).read_text() for file in FILES)
-    named = set(re.findall(r'caption="\.\./report/(\w+)\.rst"', text)) | set(FIGURES)
+    named = set(re.findall(r'caption="\.\./report/(\w+)\.rst"', text)) | set(FIGURES) | set(REPAIR_CAPTIONS)
     assert {caption.stem for caption in (ROOT / "report").glob("*.rst")} == named

@@ -12,8 +12,8 @@ class SamplingParams:
     """How to draw responses. Temperature 0 is greedy.
 
     A stop string of plain text stays at the end of the response's text if `keep_stop`. One that is a special
-    token of the tokenizer (`<|im_end|>`) ends a response as EOS does: the token stays in `token_ids`, the text
-    ends before it, and `min_tokens` forbids it. A special token inside a longer stop string never matches.
+    token of the tokenizer (`<|im_end|>`) ends a response as EOS does: the token stays in `token_ids`, the
+    text ends before it, and `min_tokens` forbids it. A special token inside a longer one never matches.
     """
 
     max_tokens: int
