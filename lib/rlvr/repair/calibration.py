@@ -100,6 +100,7 @@ class _Checkpoints:
             self.records[record.number] = record
 
     def keep(self, record: AttemptRecord) -> None:
+        """Write a finished attempt and log it."""
         write_json(self._folder / f"attempt{record.number:06d}.json", asdict(record))
         self.records[record.number] = record
         verdict = "passed" if record.passed else f"failed ({record.kind})"

@@ -144,6 +144,7 @@ class _Grading:
         return next((finding.kind for finding in self.findings if not finding.passed), "")
 
     def grade(self, source: str, seconds: float) -> Grade:
+        """The verdict that the findings add up to."""
         failed = [finding for finding in self.findings if not finding.passed]
         lines = tuple(f"{'passed' if f.passed else 'FAILED'}  {f.line}" for f in self.findings)
         return Grade(
