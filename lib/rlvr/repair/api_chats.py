@@ -27,7 +27,7 @@ def _client_package(name: str) -> ModuleType:
     try:
         package = importlib.import_module(name)
     except ModuleNotFoundError as error:
-        raise UserError(f"this solver needs the package {name}: pip install 'rlvr[{name}]'") from error
+        raise UserError(f"this solver needs the package {name}: pip install {name}") from error
     for library in ("httpx", "httpx2", name):  # each request's address is no news
         logging.getLogger(library).setLevel(logging.WARNING)
     return package
