@@ -1,10 +1,11 @@
 # Input, params and resource functions of all rules. They read wildcards and config, nothing else.
+from dataclasses import asdict
 from pathlib import Path
 
 from rlvr.analysis.files import AnalysisFiles
 from rlvr.figures.captions import FIGURES
 from rlvr.figures.repair_captions import REPAIR_CAPTIONS
-from rlvr.precision import MODES, resolve_mode
+from rlvr.precision import resolve_mode
 from rlvr.sources import code_digest
 
 # The folder of <results>, for params, where path variables are not filled in.
@@ -14,8 +15,11 @@ EVALUATION = STUDY["evaluation"]
 SUITES = EVALUATION["suites"]
 # What decides verdicts; the number of workers does not.
 VERIFICATION = {key: value for key, value in config["verification"].items() if key != "workers"}
+# The modes of the study, by name.
+ARMS = {name: resolve_mode(name, STUDY["dropout_rate"], STUDY["custom_modes"]) for name in STUDY["modes"]}
 EXTERNAL_POLICIES = {policy["name"]: policy for policy in STUDY["external_policies"]}
 PRECISION_ANALYSIS = AnalysisFiles.in_folder("<results>/precision/analysis").by_name()
+GEOMETRY_TABLES = [f"<results>/precision/geometry/{mode}.csv" for mode in STUDY["modes"]]
 PRECISION_FIGURES = list(FIGURES)
 REPAIR_FIGURES = list(REPAIR_CAPTIONS)
 
@@ -97,10 +101,9 @@ def external_policy(wildcards):
 
 
 def training_job(wildcards):
-    """One training run; the dropout rate is part of it only where the mode has dropout."""
+    """One training run, with every factor of its mode."""
     return {
-        "mode": wildcards.mode,
-        "dropout_rate": resolve_mode(wildcards.mode, STUDY["dropout_rate"]).dropout.rate,
+        "mode": asdict(ARMS[wildcards.mode]),
         "seed": int(wildcards.seed),
         "rep": int(wildcards.rep),
         "template": config["data"]["train"]["template"],
@@ -129,8 +132,9 @@ def evaluation_job(wildcards, arm, seed, rep):
         "max_batch_rows": EVALUATION["max_batch_rows"],
         "kl": None if is_base else EVALUATION["kl"],
         "sparsity_eta": None if is_base else EVALUATION["sparsity_eta"],
-        "steps": STUDY["training"]["steps"] if arm in MODES else None,
-        "dtype": MODES[arm].evaluation if arm in MODES else "float32",
+        "snapshot_samples": None if is_base else EVALUATION["snapshot_samples"],
+        "steps": STUDY["training"]["steps"] if arm in ARMS else None,
+        "dtype": ARMS[arm].evaluation if arm in ARMS else "float32",
         "device": config["device"],
         "compute_threads": config["compute_threads"],
         "verification": VERIFICATION,
@@ -143,15 +147,29 @@ def external_evaluation_job(wildcards):
     return evaluation_job(wildcards, policy["arm"], policy["seed"], 1)
 
 
-def runs():
-    """(mode, seed, rep) of every training run."""
+def runs(*modes):
+    """(mode, seed, rep) of every training run, of all modes or of those given."""
     seeds, reps = range(1, STUDY["seeds"] + 1), range(1, STUDY["repeats"] + 1)
-    return [(mode, seed, rep) for mode in STUDY["modes"] for seed in seeds for rep in reps]
+    return [(mode, seed, rep) for mode in modes or STUDY["modes"] for seed in seeds for rep in reps]
 
 
-def run_files(name):
+def run_files(name, *modes):
     """A file of every training run, in the order of `runs`."""
-    return [f"<results>/precision/train/{mode}/seed{seed}/rep{rep}/{name}" for mode, seed, rep in runs()]
+    return [
+        f"<results>/precision/train/{mode}/seed{seed}/rep{rep}/{name}" for mode, seed, rep in runs(*modes)
+    ]
+
+
+def geometry_settings(wildcards):
+    """How the updates of a mode's runs are measured."""
+    return {
+        "eta": EVALUATION["sparsity_eta"],
+        "learning_rate": STUDY["training"]["optimizer"]["learning_rate"],
+        "storage_dtype": ARMS[wildcards.mode].master,
+        **STUDY["geometry"],
+        "compute_threads": config["compute_threads"],
+        "device": config["device"],
+    }
 
 
 def evaluation_files(ending):
@@ -174,3 +192,25 @@ def report_config():
 def repair_policy_files():
     """The files of the local policy that attempts the repair; other solvers have none."""
     return local_folder(config["repair"]["model"]) if config["repair"]["solver"] == "engine" else []
+
+
+def training_problems():
+    """The problems that runs train on: all, or those that the base policy solves sometimes."""
+    return f"<results>/data/{'train_perfectible' if STUDY['perfectible']['enabled'] else 'train'}.jsonl"
+
+
+def perfectible_counts():
+    """The manifest's entry of the perfectible problems, where the study trains on them."""
+    return ["<results>/data/perfectible.json"] if STUDY["perfectible"]["enabled"] else []
+
+
+def selection_job():
+    """The choice of the perfectible problems; responses are drawn as in training, and bounds and seed say the rest."""
+    return {
+        "template": config["data"]["train"]["template"],
+        "device": config["device"],
+        "compute_threads": config["compute_threads"],
+        "verification": VERIFICATION,
+        "sampling": STUDY["training"]["sampling"],
+        "perfectible": STUDY["perfectible"],
+    }

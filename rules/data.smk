@@ -56,11 +56,39 @@ rule prepare_training_data:
         "../workflow_scripts/prepare_training_data.py"
 
 
+rule select_perfectible:
+    """Keep the training problems that the base policy solves sometimes, which a sound algorithm must learn."""
+    input:
+        base="<results>/base/policy",
+        problems="<results>/data/train.jsonl",
+    output:
+        kept=ensure("<results>/data/train_perfectible.jsonl", non_empty=True),
+        counts="<results>/data/perfectible.json",
+        accuracy=ensure("<results>/data/base_accuracy.csv", non_empty=True),
+    log:
+        "<logs>/select_perfectible.log",
+    benchmark:
+        "<benchmarks>/select_perfectible.tsv"
+    threads: config["compute_threads"]
+    resources:
+        gpu=config["resources"]["evaluate_policy"]["gpu"],
+        mem_mb=memory_of("evaluate_policy"),
+        runtime=config["resources"]["evaluate_policy"]["runtime"],
+        verification_workers=config["verification"]["workers"],
+    params:
+        job=selection_job(),
+        checkpoints=f"{RESULTS}/checkpoints/select_perfectible",
+        code=code_of("select_perfectible.py"),
+    script:
+        "../workflow_scripts/select_perfectible.py"
+
+
 rule merge_manifests:
     """Put the counts and hashes of all data sets into one file, for the report and for people."""
     input:
         train="<results>/data/manifests/train.json",
         evaluation=[f"<results>/data/manifests/eval/{task}.json" for task in config["data"]["evaluation"]],
+        perfectible=perfectible_counts(),
     output:
         "<results>/data/manifest.json",
     log:

@@ -5,7 +5,7 @@ rule train_policy:
     """Train one policy by GRPO in one precision mode from one seed."""
     input:
         base="<results>/base/policy",
-        problems="<results>/data/train.jsonl",
+        problems=training_problems(),
     output:
         policy=directory("<results>/precision/train/{mode}/seed{seed}/rep{rep}/policy"),
         snapshots=directory("<results>/precision/train/{mode}/seed{seed}/rep{rep}/snapshots"),
@@ -98,11 +98,66 @@ use rule evaluate_policy as evaluate_external with:
         code=code_of("evaluate_policy.py"),
 
 
+rule measure_update_geometry:
+    """Measure what training did to each weight matrix of a mode's runs, against changes without direction."""
+    input:
+        base="<results>/base/policy",
+        policies=lambda wildcards: run_files("policy", wildcards.mode),
+        snapshots=lambda wildcards: run_files("snapshots", wildcards.mode),
+    output:
+        table=ensure("<results>/precision/geometry/{mode}.csv", non_empty=True),
+    log:
+        "<logs>/measure_update_geometry/{mode}.log",
+    benchmark:
+        "<benchmarks>/measure_update_geometry/{mode}.tsv"
+    threads: config["compute_threads"]
+    resources:
+        gpu=config["resources"]["measure_updates"]["gpu"],
+        mem_mb=memory_of("measure_updates"),
+        runtime=config["resources"]["measure_updates"]["runtime"],
+    params:
+        runs=lambda wildcards: runs(wildcards.mode),
+        steps=STUDY["training"]["steps"],
+        settings=geometry_settings,
+        code=code_of("measure_update_geometry.py"),
+    script:
+        "../workflow_scripts/measure_update_geometry.py"
+
+
+rule compare_updates:
+    """Compare which weights the runs changed, between seeds and between modes, against independent changes."""
+    input:
+        base="<results>/base/policy",
+        policies=run_files("policy"),
+    output:
+        table=ensure("<results>/precision/overlap.csv", non_empty=True),
+    log:
+        "<logs>/compare_updates.log",
+    benchmark:
+        "<benchmarks>/compare_updates.tsv"
+    threads: config["compute_threads"]
+    resources:
+        gpu=config["resources"]["measure_updates"]["gpu"],
+        mem_mb=memory_of("measure_updates"),
+        runtime=config["resources"]["measure_updates"]["runtime"],
+    params:
+        runs=runs(),
+        settings={
+            "eta": EVALUATION["sparsity_eta"],
+            "compute_threads": config["compute_threads"],
+        },
+        code=code_of("compare_updates.py"),
+    script:
+        "../workflow_scripts/compare_updates.py"
+
+
 rule analyse_precision_study:
     """Test the hypotheses over all runs, and put every number of the study into tables."""
     input:
         base=base_evaluation_files("json"),
         runs=evaluation_files("json"),
+        metrics=run_files("metrics.csv"),
+        provenance=run_files("provenance.json"),
     output:
         runs=report(
             "<results>/precision/analysis/runs.csv",
@@ -116,11 +171,20 @@ rule analyse_precision_study:
             category="Precision study",
             labels={"content": "arms and tasks", "kind": "table"},
         ),
+        modes=report(
+            "<results>/precision/analysis/modes.csv",
+            caption="../report/modes.rst",
+            category="Precision study",
+            labels={"content": "modes side by side", "kind": "table"},
+        ),
         weights="<results>/precision/analysis/weights.csv",
         drift="<results>/precision/analysis/drift.csv",
         variance_components="<results>/precision/analysis/variance_components.csv",
         hypotheses="<results>/precision/analysis/hypotheses.json",
         gain="<results>/precision/analysis/gain.json",
+        matches="<results>/precision/analysis/matches.csv",
+        predictions="<results>/precision/analysis/predictions.csv",
+        missing="<results>/precision/analysis/missing.csv",
     log:
         "<logs>/analyse_precision_study.log",
     benchmark:
@@ -133,6 +197,7 @@ rule analyse_precision_study:
     params:
         analysis=STUDY["analysis"],
         on_task=EVALUATION["on_task"],
+        runs=runs(),
         code=code_of("analyse_precision_study.py"),
     script:
         "../workflow_scripts/analyse_precision_study.py"
@@ -143,6 +208,8 @@ rule draw_precision_figures:
     input:
         **PRECISION_ANALYSIS,
         metrics=run_files("metrics.csv"),
+        geometry=GEOMETRY_TABLES,
+        overlap="<results>/precision/overlap.csv",
     output:
         svg=[
             report(

@@ -8,6 +8,8 @@ rule build_precision_report:
         figures=[f"<results>/precision/figures/{figure}.svg" for figure in PRECISION_FIGURES],
         manifest="<results>/data/manifest.json",
         provenance=run_files("provenance.json"),
+        geometry=GEOMETRY_TABLES,
+        overlap="<results>/precision/overlap.csv",
     output:
         report(
             "<results>/report.html",
@@ -79,6 +81,8 @@ rule precision:
         evaluation_files("json"),
         evaluation_files("samples.jsonl.gz"),
         evaluation_files("kl.jsonl.gz"),
+        GEOMETRY_TABLES,
+        "<results>/precision/overlap.csv",
         PRECISION_ANALYSIS.values(),
         collect(
             "<results>/precision/figures/{figure}.{format}",

@@ -1,14 +1,18 @@
 """A made-up precision study on disk, with numbers like those of the embedded default."""
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
 from rlvr.analysis.files import AnalysisFiles
-from rlvr.config.precision import AnalysisConfig
-from rlvr.evaluation.records import KlResult, RunLabel, SnapshotKl, SuiteResult, TaskResult, WeightChange
+from rlvr.config.precision import AnalysisConfig, EqualProgressConfig
+from rlvr.diagnostics.compare import OverlapRow, RunFolder, what_differs, write_overlap
+from rlvr.diagnostics.geometry import Checkpoint, TensorGeometry, write_geometry
+from rlvr.diagnostics.spectral import AgainstNull, SpectralShift
+from rlvr.evaluation.records import KlResult, RunLabel, Snapshot, SuiteResult, TaskResult, WeightChange
 from rlvr.precision import resolve_mode
 
 TASKS = ("add", "sub", "max", "rev", "sort", "rot")
@@ -30,12 +34,19 @@ METRICS = (
     "finished_share", "groups_kept", "groups_dropped", "resampling_rounds", "prompts_short", "rollouts",
     "loss", "entropy", "kl_base_k1", "kl_base_k3", "clip_fraction", "ratio_max", "grad_norm", "learning_rate",
     "logprob_mismatch_mean", "logprob_mismatch_max", "update_to_weight", "weights_changed_bf16",
-    "updates_lost", "updates", "seconds_rollout", "seconds_verify", "seconds_log_probs", "seconds_update",
+    "updates_lost", "lost_update", "second_moments_stuck", "updates", "updates_skipped", "loss_scale",
+    "importance_weight_mean",
+    "seconds_rollout", "seconds_verify", "seconds_log_probs", "seconds_update",
     "seconds_step", "tokens", "tokens_per_second", "rollouts_per_second",
+)  # fmt: skip
+# Columns that a step without anything to train on leaves empty.
+WITHOUT_UPDATE = (
+    "loss", "grad_norm", "clip_fraction", "ratio_max", "entropy", "kl_base_k1", "kl_base_k3",
+    "logprob_mismatch_mean", "logprob_mismatch_max", "importance_weight_mean", "loss_scale",
 )  # fmt: skip
 CONFIG = AnalysisConfig(
     reference="fp32", alpha=0.05, confidence=0.95, equivalence_margin_points=2.0, h2_smallest_ratio=2.0,
-    kl_equivalence_ratio=1.25,
+    kl_equivalence_ratio=1.25, equal_progress=EqualProgressConfig("kl", 1.5, 2.0),
 )  # fmt: skip
 
 
@@ -50,13 +61,15 @@ class StudyOnDisk:
     provenance_files: tuple[Path, ...]
     labels: tuple[tuple[str, int, int], ...]
     manifest: Path
+    geometry_files: tuple[Path, ...]
+    overlap_file: Path
 
     @property
     def analysis(self) -> AnalysisFiles:
         return AnalysisFiles.in_folder(self.folder / "analysis")
 
 
-def task_result(task, accuracy, samples=16, spread=0.004, rng=None):
+def task_result(task, accuracy, samples=16, spread=0.001, rng=None):
     """A task's result whose two halves scatter about `accuracy` by `spread`."""
     shift = 0.0 if rng is None else rng.normal(0, spread)
     return TaskResult(
@@ -84,8 +97,23 @@ def write_base(folder, tasks=TASKS, accuracies=BASE, without_error=()):
     return path
 
 
-def write_run(folder, label, deltas, kls, tasks=TASKS, base=BASE, weight_hash=None, rng=None):
-    """One run's suite: ΔJ in points and KL per task."""
+def snapshot(step, task, accuracy, kl, samples=4):
+    """A task's checkpoint at `step`; its halves are alike."""
+    scored = replace(task_result(task, accuracy, samples), pass_at={"1": accuracy}, pass_at_se={"1": 0.015})
+    return Snapshot(step, scored, kl_result(task, kl))
+
+
+def drift_of(deltas, kls, tasks=TASKS, base=BASE, shares=((60, 0.5), (120, 1.0))):
+    """Checkpoints at which a share of the final ΔJ (points) and KL per task is reached, as (step, share)."""
+    return tuple(
+        snapshot(step, task, score + share * delta / 100, share * kl)
+        for step, share in shares
+        for task, score, delta, kl in zip(tasks, base, deltas, kls, strict=True)
+    )
+
+
+def write_run(folder, label, deltas, kls, tasks=TASKS, base=BASE, weight_hash=None, rng=None, drift=None):
+    """One run's suite: ΔJ in points and KL per task; `drift`: its checkpoints, else those of `drift_of`."""
     arm, seed, rep = label
     path = folder / "eval" / arm / f"seed{seed}" / f"rep{rep}" / "families.json"
     results = tuple(
@@ -95,11 +123,8 @@ def write_run(folder, label, deltas, kls, tasks=TASKS, base=BASE, weight_hash=No
     kl = tuple(kl_result(task, value) for task, value in zip(tasks, kls, strict=True))
     change = WeightChange(SPARSITY.get(arm, 0.5) + seed / 1000, 1e-3, 186_944, 0.02)
     name = weight_hash or f"{arm}-{seed}-{rep}"
-    drift = tuple(
-        SnapshotKl(step, kl_result(task, value * step / 120))
-        for step in (60, 120)
-        for task, value in zip(tasks, kls, strict=True)
-    )
+    if drift is None:
+        drift = drift_of(deltas, kls, tasks, base)
     suite = SuiteResult(RunLabel(*label), "families", name, results, kl, change, {"samples": 1.0}, drift)
     suite.write(path)
     return path
@@ -113,6 +138,8 @@ def write_metrics(path, label, rng, steps=120):
         progress = 1 - np.exp(-step / 50)
         row = dict.fromkeys(METRICS, 0.5) | {
             "step": step,
+            "updates": 2,
+            "updates_skipped": 0,
             "accuracy": 0.70 + gain * progress + rng.normal(0, 0.02),
             "entropy": 1.1 - 0.4 * progress + rng.normal(0, 0.02),
             "kl_base_k1": KL[label[0]][0][0] * progress * (1 + rng.normal(0, 0.05)),
@@ -120,10 +147,45 @@ def write_metrics(path, label, rng, steps=120):
         }
         row["reward_mean"] = 2 * row["accuracy"] - 1
         if step == 60:
-            row |= {"entropy": "", "kl_base_k1": "", "kl_base_k3": ""}
+            row |= {"updates": 0} | dict.fromkeys(WITHOUT_UPDATE, "")
         lines.append(",".join(str(row[name]) for name in METRICS))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def write_made_up_geometry(path, labels, rng):
+    """Two layers with two matrices and a norm each, after 60 and 120 steps."""
+    null = AgainstNull(0.002, 0.004, 0.0005)
+    shift = SpectralShift(*[null] * len(fields(SpectralShift)))
+    rows = []
+    for arm, seed, rep in labels:
+        for step in (60, 120):
+            for layer in (0, 1):
+                for kind, weights in (("q", 4096), ("up", 11_264), ("norm", 64)):
+                    sparsity = SPARSITY[arm] + rng.uniform(0, 0.05)
+                    rows.append(
+                        TensorGeometry(
+                            Checkpoint(arm, seed, rep, step, "gone"), f"layers.{layer}.{kind}", layer, kind,
+                            weights, sparsity, 1 - sparsity, 0.28, 0.02, shift,
+                        )
+                    )  # fmt: skip
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_geometry(path, rows)
+    return path
+
+
+def write_made_up_overlap(path, labels, rng):
+    """Every pair of runs overlaps a little more than its nulls say."""
+    runs = [RunFolder(*label, "gone") for label in labels]
+    rows = [
+        OverlapRow(
+            a.mode, a.seed, a.rep, b.mode, b.seed, b.rep, what_differs(a, b), 0.6, 0.6,
+            0.6 + rng.uniform(0, 0.1), 0.43, 0.5, 0.52, 0.7, 0.5,
+        )
+        for a, b in combinations(runs, 2)
+    ]  # fmt: skip
+    write_overlap(path, rows)
     return path
 
 
@@ -146,8 +208,10 @@ def write_manifest(path):
 def write_provenance(path, label, dropout_rate=0.1):
     arm, seed, rep = label
     record = {
-        "job": {"mode": arm, "seed": seed, "rep": rep, "training": {"steps": 120}},
-        "mode": asdict(resolve_mode(arm, dropout_rate)), "prompts": {"used": 400, "too_long": 0, "room": 26},
+        "movable_fraction_of_base": 0.28,
+        "job": {"seed": seed, "rep": rep, "training": {"steps": 120}},
+        "mode": asdict(resolve_mode(arm, dropout_rate, {})), 
+        "prompts": {"used": 400, "too_long": 0, "room": 26},
         "inputs": {"problems": "ef" * 32}, "python": "3.11", "packages": {"torch": "2.13.0", "numpy": "2.3"},
         "device": "NVIDIA H100", "threads": 1, "flags": {"deterministic": arm == "fp32"},
         "dtypes": {"master": "bfloat16" if arm == "bf16" else "float32"},
@@ -185,4 +249,12 @@ def write_study(folder, arms=tuple(DELTA), seeds=5, repeats=1) -> StudyOnDisk:
                 provenance.append(write_provenance(trained / "provenance.json", label))
     manifest = write_manifest(folder / "manifest.json")
     base = (write_base(folder),)
-    return StudyOnDisk(folder, base, tuple(runs), tuple(metrics), tuple(provenance), tuple(labels), manifest)
+    geometry = tuple(
+        write_made_up_geometry(folder / "geometry" / f"{arm}.csv", [n for n in labels if n[0] == arm], rng)
+        for arm in arms
+    )
+    overlap = write_made_up_overlap(folder / "overlap.csv", labels, rng)
+    return StudyOnDisk(
+        folder, base, tuple(runs), tuple(metrics), tuple(provenance), tuple(labels), manifest, geometry,
+        overlap,
+    )  # fmt: skip

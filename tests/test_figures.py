@@ -10,10 +10,13 @@ import pytest
 from synthetic_study import CONFIG, TASKS, write_base, write_run, write_study
 
 from rlvr.analysis.files import AnalysisFiles
+from rlvr.analysis.mechanism import read_geometry
 from rlvr.analysis.study import analyse_precision_study
 from rlvr.figures.captions import CAPTIONS, FIGURES
 from rlvr.figures.curves import kl_snapshots, read_curves, smooth, training_curves
 from rlvr.figures.draw import draw_precision_figures
+from rlvr.figures.mechanism import moved_weights, overlap_of_updates, sparsity_by_layer
+from rlvr.figures.progress import progress_paths
 from rlvr.figures.style import LINES, MARKERS, arm_looks, style
 from rlvr.figures.tasks import delta_by_task, variance_ratio
 from rlvr.files import read_json
@@ -21,7 +24,10 @@ from rlvr.files import read_json
 
 def draw(study, folder, labels=None):
     labels = study.labels if labels is None else labels
-    draw_precision_figures(study.analysis, CONFIG, study.metrics_files[: len(labels)], labels, folder)
+    draw_precision_figures(
+        study.analysis, CONFIG, study.metrics_files[: len(labels)], labels, study.geometry_files,
+        study.overlap_file, folder,
+    )  # fmt: skip
 
 
 def test_every_figure_in_both_formats_and_the_same_bytes_again(analysed_study, tmp_path):
@@ -112,8 +118,9 @@ def test_curves_pass_over_steps_without_a_value_and_later_repeats(analysed_study
 def test_labels_must_match_the_files(analysed_study, tmp_path):
     with pytest.raises(ValueError, match="zip"):
         draw_precision_figures(
-            analysed_study.analysis, CONFIG, analysed_study.metrics_files, [("fp32", 1, 1)], tmp_path
-        )
+            analysed_study.analysis, CONFIG, analysed_study.metrics_files, [("fp32", 1, 1)],
+            analysed_study.geometry_files, analysed_study.overlap_file, tmp_path,
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
@@ -154,3 +161,55 @@ def test_without_snapshots_the_figure_says_so():
             pd.DataFrame(columns=["arm", "rep", "on_task", "step", "seed", "kl_full"]), ["fp32"]
         )
     assert "no snapshots" in figure.axes[0].texts[0].get_text()
+
+
+def test_movable_and_moved_weigh_tensors_by_their_size(analysed_study):
+    geometry = read_geometry(analysed_study.geometry_files)
+    assert set(geometry["step"]) == {120}
+    with style():
+        axes = moved_weights(geometry, ["fp32", "bf16", "bf16_mixed"]).axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["q", "up", "norm"]
+    own = geometry[(geometry["arm"] == "fp32") & (geometry["kind"] == "q")]
+    by_seed = own.groupby("seed").apply(lambda rows: np.average(rows["moved"], weights=rows["weights"]))
+    movable, seeds, mean = axes.lines[:3]
+    assert movable.get_ydata()[0] == pytest.approx(0.28)
+    assert sorted(seeds.get_ydata()) == pytest.approx(sorted(by_seed))
+    assert mean.get_ydata()[0] == pytest.approx(by_seed.mean())
+
+
+def test_the_lowest_panel_of_each_column_names_the_kinds(analysed_study):
+    geometry = read_geometry(analysed_study.geometry_files)
+    more = [geometry[geometry["arm"] == "fp32"].assign(arm=f"arm{i}") for i in range(2)]
+    arms = ["fp32", "bf16", "bf16_mixed", "arm0", "arm1"]
+    with style():
+        figure = sparsity_by_layer(pd.concat([geometry, *more]), arms)
+        figure.draw_without_rendering()
+        named = [any(label.get_visible() for label in axes.get_xticklabels()) for axes in figure.axes[:5]]
+    assert named == [False, False, True, True, True]
+
+
+def test_overlap_shows_pairs_of_seeds_and_of_arms_with_their_nulls(analysed_study):
+    overlap = pd.read_csv(analysed_study.overlap_file)
+    with style():
+        axes = overlap_of_updates(overlap, ["fp32", "bf16", "bf16_mixed"]).axes[0]
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels == [
+        "fp32: two seeds", "bf16: two seeds", "bf16_mixed: two seeds", "bf16 and fp32, same seed",
+        "bf16_mixed and fp32, same seed",
+    ]  # fmt: skip
+    nulls, pairs = axes.lines[:3], axes.lines[3]
+    assert [line.get_xdata()[0] for line in nulls] == pytest.approx([0.43, 0.5, 0.52])
+    own = overlap[(overlap["mode_a"] == "fp32") & (overlap["mode_b"] == "fp32")]
+    assert sorted(pairs.get_xdata()) == pytest.approx(sorted(own["jaccard"]))
+
+
+def test_checkpoints_start_from_the_base(analysed_study):
+    drift = pd.read_csv(analysed_study.analysis.drift)
+    with style():
+        gain, off_task = progress_paths(drift, ["fp32", "bf16", "bf16_mixed"]).axes
+    own = drift[(drift["arm"] == "fp32") & (drift["rep"] == 1)]
+    on = own[own["on_task"]].groupby("step")[["kl_full", "delta_points"]].mean()
+    assert list(gain.lines[0].get_xdata()) == pytest.approx([0, *on["kl_full"]])
+    assert list(gain.lines[0].get_ydata()) == pytest.approx([0, *on["delta_points"]])
+    off = own[~own["on_task"]].groupby("step")["kl_full"].mean()
+    assert list(off_task.lines[0].get_ydata()) == pytest.approx([0, *off])

@@ -11,9 +11,11 @@ from rlvr.advantages import group_advantages
 from rlvr.objectives import (
     compute_group_normalized_rewards,
     compute_grpo_clip_loss,
+    compute_gspo_loss,
     compute_naive_policy_gradient_loss,
     compute_policy_gradient_loss,
     grpo_microbatch_train_step,
+    importance_weights,
     masked_mean,
     masked_normalize,
     sft_microbatch_train_step,
@@ -208,3 +210,85 @@ def test_nan_outside_the_mask_is_harmless_and_inside_an_error():
         )
     with pytest.raises(ValueError, match="boolean"):
         grpo_microbatch_train_step(clean, mask.int(), 1, "reinforce_with_baseline", advantages=advantages)
+
+
+@pytest.mark.parametrize("level", ["token", "sequence"])
+def test_importance_weights_against_a_loop(level):
+    generator = torch.Generator().manual_seed(3)
+    policy = -torch.rand(5, 6, generator=generator) * 3
+    engine = policy + torch.randn(5, 6, generator=generator) * 0.5
+    mask = torch.rand(5, 6, generator=generator) < 0.7
+    policy[~mask] = math.nan
+    found = importance_weights(policy.requires_grad_(), engine, mask, cap=1.5, level=level)
+    assert not found.requires_grad
+    for row in range(5):
+        tokens = [t for t in range(6) if mask[row, t]]
+        logs = {t: (policy[row, t] - engine[row, t]).item() for t in tokens}
+        whole = math.exp(sum(logs.values()))
+        for token in range(6):
+            if token not in tokens:
+                expected = 1.0
+            elif level == "token":
+                expected = min(math.exp(logs[token]), 1.5)
+            else:
+                expected = whole if whole <= 1.5 else 0.0
+            assert found[row, token].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_importance_weights_make_an_expectation_under_the_engine_the_trainers():
+    # Two tokens a response, three values each: the sum over all nine responses is exact.
+    generator = torch.Generator().manual_seed(0)
+    trainer, engine = (torch.log_softmax(torch.randn(2, 3, generator=generator), -1) for _ in range(2))
+    choices = torch.cartesian_prod(torch.arange(3), torch.arange(3))
+    logs = [table[[0, 1], choices] for table in (trainer, engine)]
+    weights = importance_weights(*logs, torch.ones(9, 2, dtype=torch.bool), cap=1e6, level="sequence")
+    value = torch.arange(9.0)
+    expected = (logs[0].sum(1).exp() * value).sum()
+    assert (logs[1].sum(1).exp() * weights[:, 0] * value).sum().item() == pytest.approx(
+        expected.item(), rel=1e-5
+    )
+
+
+def test_importance_weights_leave_what_is_masked_alone_and_refuse_nan():
+    log_probs, mask = torch.tensor([[-1.0, -2.0]]), torch.tensor([[True, False]])
+    for level in ("token", "sequence"):
+        assert importance_weights(log_probs, log_probs, mask, 0.5, level)[0, 1] == 1
+        with pytest.raises(ValueError, match="NaN under the mask"):
+            importance_weights(log_probs * math.nan, log_probs, mask, 2.0, level)
+
+
+def test_gspo_loss_is_a_sequence_ratio_with_a_gradient_that_is_shared():
+    generator = torch.Generator().manual_seed(1)
+    old = -torch.rand(4, 5, generator=generator, dtype=torch.float64)
+    shift = torch.randn(4, 5, generator=generator, dtype=torch.float64) * 0.1
+    mask = torch.tensor(
+        [[1, 1, 1, 0, 0], [1, 1, 1, 1, 1], [1, 0, 0, 0, 0], [1, 1, 0, 0, 0]], dtype=torch.bool
+    )
+    advantages = torch.tensor([[1.0], [-0.5], [2.0], [-1.0]], dtype=torch.float64)
+    log_probs = (old + shift).requires_grad_()
+    loss, details = compute_gspo_loss(advantages, log_probs, old, mask, (0.02, 0.03))
+    per_response = (loss * mask).sum(1) / mask.sum(1)
+    per_response.mean().backward()
+    for row in range(4):
+        tokens = int(mask[row].sum())
+        ratio = math.exp(shift[row, :tokens].mean().item())
+        a = advantages[row].item()
+        plain, clipped = ratio * a, min(max(ratio, 0.98), 1.03) * a
+        assert per_response[row].item() == pytest.approx(-min(plain, clipped))
+        slope = 0.0 if clipped < plain else -ratio * a / tokens / 4
+        assert log_probs.grad[row, :tokens].tolist() == pytest.approx([slope] * tokens)
+        assert log_probs.grad[row, tokens:].abs().sum() == 0
+        assert bool(details["is_clipped"][row, 0]) == (clipped < plain)
+
+
+def test_loss_scale_multiplies_the_gradient_alone():
+    mask = torch.ones(2, 3, dtype=torch.bool)
+    grads = []
+    for scale in (1.0, 1024.0):
+        log_probs = torch.full((2, 3), -1.0, requires_grad=True)
+        loss, _ = grpo_microbatch_train_step(
+            log_probs, mask, 1, "reinforce_with_baseline", advantages=torch.ones(2, 1), loss_scale=scale
+        )
+        grads.append((loss.item(), log_probs.grad))
+    assert grads[0][0] == grads[1][0]
+    assert torch.equal(grads[0][1] * 1024, grads[1][1])

@@ -7,6 +7,7 @@ from rlvr.config.build import build
 from rlvr.config.policy import TinyPolicyConfig
 from rlvr.data.families import family_problems
 from rlvr.files import write_jsonl
+from rlvr.precision import PrecisionMode, resolve_mode
 from rlvr.training.base import prepare_base_policy
 from rlvr.training.run import TrainingFiles, TrainingJob
 
@@ -62,6 +63,8 @@ TRAINING = {
         "type": "grpo_clip",
         "clip_low": 0.2,
         "clip_high": 0.28,
+        "sequence_clip_low": 3e-4,
+        "sequence_clip_high": 4e-4,
         "aggregation": "token_mean",
         "normalize_constant": 1.0,
         "kl_beta": 0.0,
@@ -76,6 +79,7 @@ TRAINING = {
         "warmup_steps": 2,
         "max_grad_norm": 1.0,
     },
+    "tracked_updates": 65536,
     "log_rollouts_every_steps": 3,
     "log_rollouts_count": 4,
     "snapshot_steps": [2],
@@ -91,15 +95,18 @@ def make_base(folder: Path) -> Path:
     return folder
 
 
-def make_job(mode: str = "fp32", seed: int = 1, dropout_rate: float = 0.1, **training) -> TrainingJob:
-    """A job of `TRAINING`, with some of its keys replaced."""
+def make_job(
+    mode: str | PrecisionMode = "fp32", seed: int = 1, dropout_rate: float = 0.1, rep: int = 1, **training
+) -> TrainingJob:
+    """A job of `TRAINING`, with some of its keys replaced; `mode`: one of one's own, or a named one."""
+    if isinstance(mode, str):
+        mode = resolve_mode(mode, dropout_rate, {})
     return build(
         TrainingJob,
         {
-            "mode": mode,
-            "dropout_rate": dropout_rate,
+            "mode": asdict(mode),
             "seed": seed,
-            "rep": 1,
+            "rep": rep,
             "template": "plain",
             "device": "cpu",
             "compute_threads": 1,

@@ -15,4 +15,7 @@ analyse_precision_study(
     base_files=list(snakemake.input.base),
     run_files=list(snakemake.input.runs),
     files=AnalysisFiles(**snakemake.output),
+    metrics_files=list(snakemake.input.metrics),
+    metrics_labels=snakemake.params.runs,
+    provenance_files=list(snakemake.input.provenance),
 )

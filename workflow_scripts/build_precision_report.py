@@ -14,6 +14,8 @@ inputs = ReportInputs(
     figures=Path(snakemake.input.figures[0]).parent,
     manifest=snakemake.input.manifest,
     provenance=list(snakemake.input.provenance),
-    provenance_labels=snakemake.params.runs,
+    labels=snakemake.params.runs,
+    geometry=list(snakemake.input.geometry),
+    overlap=snakemake.input.overlap,
 )
 build_precision_report(inputs, snakemake.params.config, snakemake.output[0])

@@ -16,5 +16,7 @@ draw_precision_figures(
     config=build(AnalysisConfig, snakemake.params.analysis),
     metrics_files=list(snakemake.input.metrics),
     metrics_labels=snakemake.params.runs,
+    geometry_files=list(snakemake.input.geometry),
+    overlap_file=snakemake.input.overlap,
     out_folder=Path(snakemake.output.svg[0]).parent,
 )

@@ -19,4 +19,4 @@ files = EvaluationFiles(
     kl=snakemake.output.get("kl"),
     checkpoints=snakemake.params.checkpoints,
 )
-evaluate_policy(job, files, snakemake.resources.verification_workers)
+evaluate_policy(job, files, snakemake.resources.verification_workers, snakemake.params.code)

@@ -9,4 +9,4 @@ from rlvr.training.run import TrainingFiles, TrainingJob, train_policy
 
 job = build(TrainingJob, snakemake.params.job)
 files = TrainingFiles(**snakemake.input, **snakemake.output, checkpoints=snakemake.params.checkpoints)
-train_policy(job, files, snakemake.resources.verification_workers)
+train_policy(job, files, snakemake.resources.verification_workers, snakemake.params.code)

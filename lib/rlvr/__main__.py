@@ -1,4 +1,4 @@
-"""Command line: `python -m rlvr status`, `python -m rlvr repair demo`, `python -m rlvr repair validate`."""
+"""Command line: `python -m rlvr status`, `power`, `analyse`, `repair demo` and `repair validate`."""
 
 import argparse
 import sys
@@ -21,6 +21,10 @@ def _parser() -> argparse.ArgumentParser:
     actions = repair.add_subparsers(dest="action", required=True)
     actions.add_parser("demo", help="grade the bug, which fails, and the fix, which passes")
     _add_validate(actions.add_parser("validate", help="how often a solver repairs the task"))
+    analyse = commands.add_parser("analyse", help="analyse the runs of a precision study that exist already")
+    analyse.add_argument("--configfile", default="config.yaml", help="of the study (default: config.yaml)")
+    analyse.add_argument("--output-dir", required=True, help="folder of the tables, verdicts and missing.csv")
+    _add_power(commands.add_parser("power", help="what a planned study could see: standard errors and power"))
     return parser
 
 
@@ -28,13 +32,36 @@ def _number(kind: type, low: float, high: float = float("inf")) -> Callable[[str
     """A number of the command line within bounds."""
 
     def read(text: str) -> float:
-        value = kind(text)
+        try:
+            value = kind(text)
+        except ValueError:
+            value = float("nan")
         if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text}: allowed is {low:g} to {high:g}")
+            whole = "a whole number " if kind is int else ""
+            raise argparse.ArgumentTypeError(f"{text}: allowed is {whole}{low:g} to {high:g}")
         return value
 
-    read.__name__ = "number"
     return read
+
+
+def _add_power(power: argparse.ArgumentParser) -> None:
+    """The options are the fields of `rlvr.statistics.planning.StudyPlan`, with their defaults."""
+    add = power.add_argument
+    add("--seeds", type=_number(int, 2, 200), required=True, help="seeds per arm")
+    add("--problems", type=_number(int, 1, 1e9), default=500, help="problems of a task (default: 500)")
+    add("--samples", type=_number(int, 1, 1e6), default=16, help="samples per problem (default: 16)")
+    add("--accuracy", type=_number(float, 0, 1), default=0.5, help="expected accuracy (default: 0.5)")
+    add("--tasks", type=_number(int, 1, 1000), default=6, help="off-tasks under Holm (default: 6)")
+    add("--alpha", type=_number(float, 1e-4, 0.4), default=0.05, help="level (default: 0.05)")
+    add("--power", type=_number(float, 0.5, 0.99), default=0.8, help="wanted power (default: 0.8)")
+    add("--seed-sd", type=_number(float, 0, 100), default=1.0, help="sd over seeds in points (default: 1)")
+    add("--margin", type=_number(float, 0.01, 100), default=2.0, help="margin of H1 in points (default: 2)")
+    add("--ratio", type=_number(float, 1.01, 1e6), default=8.0, help="variance ratio of H2 (default: 8)")
+    add("--kl-sd", type=_number(float, 0, 10), default=0.1, help="sd over seeds of log KL (default: 0.1)")
+    add("--kl-ratio", type=_number(float, 1.001, 100), default=1.25, help="margin of H3 (default: 1.25)")
+    add(
+        "--base-samples-factor", type=_number(int, 1, 1e6), default=4, help="samples of the base (default: 4)"
+    )
 
 
 def _add_validate(validate: argparse.ArgumentParser) -> None:
@@ -61,6 +88,24 @@ def _add_validate(validate: argparse.ArgumentParser) -> None:
     validate.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="of the engine")
 
 
+def _analyse(options: argparse.Namespace) -> int:
+    from rlvr.analysis.partial import analyse_existing
+    from rlvr.config.load import load_config
+    from rlvr.errors import UserError
+
+    try:
+        missing = analyse_existing(load_config(options.configfile), options.output_dir)
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    for run in missing:
+        sys.stdout.write(
+            f"left out: {run.label.arm} seed {run.label.seed} repeat {run.label.rep}: {run.reason}\n"
+        )
+    sys.stdout.write(f"analysed the other runs; see {options.output_dir}\n")
+    return 0
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return the exit status."""
     options = _parser().parse_args(arguments)
@@ -68,6 +113,15 @@ def main(arguments: list[str] | None = None) -> int:
         from rlvr.repair.cli import run
 
         return run(options)
+    if options.command == "power":
+        from rlvr.statistics.plan_table import plan_table
+        from rlvr.statistics.planning import StudyPlan
+
+        values = {field: value for field, value in vars(options).items() if field != "command"}
+        sys.stdout.write(plan_table(StudyPlan(**values)))
+        return 0
+    if options.command == "analyse":
+        return _analyse(options)
     from rlvr.status import show_status
 
     show_status(options.results, options.follow, options.all)

@@ -1,8 +1,33 @@
-"""Estimators of the advantage from the rewards of a group."""
+"""Rewards of responses, and estimators of the advantage from the rewards of a group."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+
+def response_rewards(
+    reward_fn: Callable[[str, str], Mapping[str, float]],
+    responses: Sequence[str],
+    ground_truths: Sequence[str],
+) -> list[float]:
+    """Key "reward" of what `reward_fn(response, truth)` returns, called once for each response in order.
+
+    A mapping without the key, and a reward that is not finite raise a ValueError that names the response.
+    """
+    rewards = []
+    for index, (response, truth) in enumerate(zip(responses, ground_truths, strict=True)):
+        scores = reward_fn(response, truth)
+        if "reward" not in scores:
+            raise ValueError(
+                f"the reward of response {index} has no key 'reward'; it has {', '.join(scores)}"
+            )
+        rewards.append(float(scores["reward"]))
+        if not math.isfinite(rewards[-1]):
+            raise ValueError(f"the reward of response {index} is {rewards[-1]}, not a finite number")
+    return rewards
 
 
 def group_advantages(

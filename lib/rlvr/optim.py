@@ -1,12 +1,29 @@
 """AdamW with fp32 arithmetic, whatever dtype the weights and moments are stored in."""
 
-from collections.abc import Iterable
-from typing import Literal
+import math
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 
 import torch
 from torch import Tensor
 
-WriteBack = Literal["nearest"]
+from rlvr.adam import AdamStep
+from rlvr.buckets import flat, pieces, store
+from rlvr.rounding import (
+    STATE_DTYPES,
+    WEIGHT_DTYPES,
+    WriteBack,
+    add_compensated,
+    derived_generator,
+    require_dtype,
+    round_stochastically,
+    stochastic_noise,
+)
+
+# Elements that are updated together. On a CPU what an update reads and writes then stays in the cache from
+# one operation to the next; elsewhere launches cost more than memory, and only fp32 copies are bounded.
+_BUCKET_ELEMENTS = {"cpu": 2**17}
+_BUCKET_ELEMENTS_ELSEWHERE = 2**24
 
 
 class AdamW(torch.optim.Optimizer):
@@ -14,11 +31,23 @@ class AdamW(torch.optim.Optimizer):
 
     Weights, gradients and moments are read into fp32, the step is computed in fp32 in the order of
     operations of `torch.optim.AdamW`, and the results are rounded into their storage dtypes: the moments
-    into `state_dtype`, the weights into their own by `write_back` (`nearest`: round to nearest even). On
-    fp32 weights with fp32 state every bit equals `torch.optim.AdamW`'s. On bf16 weights it differs from
-    torch's own, which also computes in bf16.
+    into `state_dtype`, the weights into their own. On fp32 weights with fp32 state every bit equals
+    `torch.optim.AdamW`'s. On bf16 weights it differs from torch's own, which also computes in bf16.
 
-    `seed` is that of the random write-back; nearest rounding does not use it.
+    `write_back` says how weights are rounded:
+
+    - `nearest`, ties to even; the moments too, here and with `kahan`.
+    - `stochastic`, bf16 weights: up or down without bias (`rlvr.rounding`), bf16 moments too. The random
+      stream is a function of (`seed`, step, index of the parameter in the optimiser).
+    - `kahan`, 16-bit weights: what rounding left out is kept in a buffer of the weights' dtype,
+      `state["compensation"]`, and added to the next update (compensated summation, Kahan 1965,
+      doi:10.1145/363707.363723; for weights: Zamirai et al. 2020, arXiv:2010.06192). With the buffer c and
+      the update u: y = u + c; w' = round(w + y); c' = round(y − (w' − w)). Weight decay acts on w.
+
+    `tracked` > 0: in every parameter that many coordinates, chosen by `seed` (all, if it has fewer), have
+    their intended updates, in fp32 and before any rounding, summed up for `lost_update`.
+
+    Raises ValueError for settings outside their range, and for dtypes that `write_back` cannot round into.
     """
 
     def __init__(
@@ -31,61 +60,237 @@ class AdamW(torch.optim.Optimizer):
         state_dtype: torch.dtype = torch.float32,
         write_back: WriteBack = "nearest",
         seed: int = 0,
+        tracked: int = 0,
     ):
-        if lr < 0 or eps < 0 or weight_decay < 0 or not all(0 <= beta < 1 for beta in betas):
+        if lr < 0 or eps < 0 or weight_decay < 0 or not all(0 <= beta < 1 for beta in betas) or tracked < 0:
             raise ValueError(
-                f"AdamW needs lr, eps, weight_decay >= 0 and betas in [0, 1); got {lr=}, {eps=}, "
-                f"{weight_decay=}, {betas=}"
+                f"AdamW needs lr, eps, weight_decay, tracked >= 0 and betas in [0, 1); got {lr=}, {eps=}, "
+                f"{weight_decay=}, {tracked=}, {betas=}"
             )
-        if write_back != "nearest":
-            raise ValueError(f"unknown write_back {write_back!r}; allowed: nearest")
-        self.state_dtype, self.write_back, self.seed = state_dtype, write_back, seed
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+        if write_back not in WEIGHT_DTYPES:
+            raise ValueError(f"unknown write_back {write_back!r}; allowed: {', '.join(WEIGHT_DTYPES)}")
+        require_dtype("state_dtype", state_dtype, STATE_DTYPES[write_back], write_back)
+        self.state_dtype, self.write_back, self.seed, self.tracked = state_dtype, write_back, seed, tracked
+        self._index: dict[Tensor, int] = {}
+        self._coordinates: dict[Tensor, Tensor | None] = {}
+        settings = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        # Saved with the state, since it is of use with the same tracked weights only.
+        super().__init__(params, settings | {"tracking": (tracked, seed if tracked else 0)})
 
     def add_param_group(self, param_group: dict) -> None:
         """As torch's, without its decorator, which imports torch's compiler at the first call (1.5 s)."""
         torch.optim.Optimizer.add_param_group.__wrapped__(self, param_group)
+        for parameter in self.param_groups[-1]["params"]:
+            index = self._index[parameter] = len(self._index)
+            require_dtype(
+                f"parameter {index}", parameter.dtype, WEIGHT_DTYPES[self.write_back], self.write_back
+            )
+            if self.tracked:
+                self._coordinates[parameter] = _tracked_coordinates(parameter, self.tracked, self.seed, index)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """As torch's, without its decorator."""
+        torch.optim.Optimizer.zero_grad.__wrapped__(self, set_to_none)
+
+    def state_dict(self) -> dict:
+        """As torch's, without its decorator."""
+        return torch.optim.Optimizer.state_dict.__wrapped__(self)
 
     def load_state_dict(self, state_dict: dict) -> None:
-        """Restore moments in `state_dtype` exactly (torch's own casts them to the weights' dtype)."""
-        super().load_state_dict(state_dict)
-        for index, parameter in enumerate(p for group in self.param_groups for p in group["params"]):
-            saved = state_dict["state"].get(index, {})
-            for key in ("exp_avg", "exp_avg_sq"):
-                if key in saved:
-                    moment = saved[key].to(device=parameter.device, dtype=self.state_dtype, copy=True)
-                    self.state[parameter][key] = moment
+        """Restore everything exactly, in its own dtypes (torch's own casts it to the weights' dtype).
+
+        Raises ValueError for the state of an optimiser with other dtypes, write-back or tracking.
+        """
+        for group, saved in zip(self.param_groups, state_dict["param_groups"], strict=True):
+            if tuple(saved["tracking"]) != group["tracking"]:
+                raise ValueError(
+                    f"saved state has (tracked, seed) {tuple(saved['tracking'])}; this optimiser has "
+                    f"{group['tracking']}"
+                )
+        for parameter, index in self._index.items():
+            saved = state_dict["state"].get(index)
+            found = saved and {key: value.dtype for key, value in saved.items() if key != "step"}
+            if saved and found != self._state_dtypes(parameter):
+                raise ValueError(
+                    f"saved state of parameter {index} is {found}; this optimiser needs "
+                    f"{self._state_dtypes(parameter)}"
+                )
+        torch.optim.Optimizer.load_state_dict.__wrapped__(self, state_dict)
+        for parameter, index in self._index.items():
+            for key in self._state_dtypes(parameter) if index in state_dict["state"] else ():
+                saved = state_dict["state"][index][key]
+                self.state[parameter][key] = saved.to(device=parameter.device, copy=True)
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
         """Update every parameter that has a gradient."""
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._update(parameter, group)
+            active = [parameter for parameter in group["params"] if parameter.grad is not None]
+            for parameter in active:
+                self._begin_step(parameter)
+            for (step, _, _), alike in groupby(active, key=self._alike):
+                parameters, adam = list(alike), AdamStep.at_step(step, group)
+                if self.tracked:
+                    self._sum_intended(parameters, adam)
+                for bucket in self._buckets(parameters):
+                    self._update(bucket, adam)
 
-    def _update(self, parameter: Tensor, group: dict) -> None:
+    def lost_update(self) -> float:
+        """‖intended − applied‖ / ‖intended‖ of all steps so far, over the tracked coordinates.
+
+        Intended: the sum of the fp32 updates; applied: stored weight now minus at the first step. 0: nothing
+        is lost; 1: weights have not moved. With `kahan`, what the compensation buffer holds counts as lost.
+        NaN before the first step. Raises ValueError if nothing is tracked.
+        """
+        if not self.tracked:
+            raise ValueError("lost_update needs an AdamW with tracked > 0")
+        moved = [parameter for parameter in self._index if parameter in self.state]
+        if not moved:
+            return math.nan
+        intended = [self.state[parameter]["intended"] for parameter in moved]
+        now = [self._tracked(parameter, parameter.detach()).float() for parameter in moved]
+        applied = torch._foreach_sub(now, [self.state[parameter]["start"] for parameter in moved])
+        # Each tracked weight stands for as many as its tensor has for each that is tracked.
+        shares = [parameter.numel() / len(own) for parameter, own in zip(moved, intended, strict=True)]
+        sizes = [_norm(tensors, shares) for tensors in (torch._foreach_sub(intended, applied), intended)]
+        return sizes[0] / sizes[1] if sizes[1] else math.nan
+
+    def _tracked(self, parameter: Tensor, values: Tensor) -> Tensor:
+        """A copy of `values` (of the parameter's shape) at the tracked coordinates, flat."""
+        coordinates = self._coordinates[parameter]
+        return values.flatten().clone() if coordinates is None else values.take(coordinates)
+
+    def _alike(self, parameter: Tensor) -> tuple[int, torch.dtype, torch.device]:
+        return self.state[parameter]["step"], parameter.dtype, parameter.device
+
+    def _state_dtypes(self, parameter: Tensor) -> dict[str, torch.dtype]:
+        dtypes = {"exp_avg": self.state_dtype, "exp_avg_sq": self.state_dtype}
+        if self.write_back == "kahan":
+            dtypes["compensation"] = parameter.dtype
+        if self.tracked:
+            dtypes |= {"intended": torch.float32, "start": torch.float32}
+        return dtypes
+
+    def _begin_step(self, parameter: Tensor) -> None:
         state = self.state[parameter]
         if not state:
             state["step"] = 0
-            state["exp_avg"] = torch.zeros_like(parameter, dtype=self.state_dtype)
-            state["exp_avg_sq"] = torch.zeros_like(parameter, dtype=self.state_dtype)
+            for key, dtype in self._state_dtypes(parameter).items():
+                if key == "start":
+                    state[key] = self._tracked(parameter, parameter).float()
+                elif key == "intended":
+                    state[key] = torch.zeros_like(self._tracked(parameter, parameter), dtype=dtype)
+                else:
+                    state[key] = torch.zeros_like(parameter, dtype=dtype)
         state["step"] += 1
-        beta1, beta2 = group["betas"]
-        gradient = parameter.grad.float()
-        # `.float()` of an fp32 tensor is the tensor itself: fp32 storage is updated in place, without a copy.
-        weight, first, second = parameter.float(), state["exp_avg"].float(), state["exp_avg_sq"].float()
-        weight.mul_(1 - group["lr"] * group["weight_decay"])
-        first.lerp_(gradient, 1 - beta1)
-        second.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-        step_size = group["lr"] / (1 - beta1 ** state["step"])
-        root_correction = (1 - beta2 ** state["step"]) ** 0.5
-        denominator = (second.sqrt() / root_correction).add_(group["eps"])
-        weight.addcdiv_(first, denominator, value=-step_size)
-        for stored, computed in (
-            (parameter, weight),
-            (state["exp_avg"], first),
-            (state["exp_avg_sq"], second),
-        ):
-            if stored is not computed and stored.dtype != torch.float32:
-                stored.copy_(computed)
+
+    def _sum_intended(self, parameters: list[Tensor], adam: AdamStep) -> None:
+        """Add this step's fp32 updates at the tracked coordinates to `intended`, before the step is made."""
+
+        def tracked(tensors: Iterable[Tensor]) -> list[Tensor]:
+            return [
+                self._tracked(parameter, tensor).float()
+                for parameter, tensor in zip(parameters, tensors, strict=True)
+            ]
+
+        states = [self.state[parameter] for parameter in parameters]
+        firsts, seconds = (tracked(state[key] for state in states) for key in ("exp_avg", "exp_avg_sq"))
+        adam.update_moments(firsts, seconds, tracked(parameter.grad for parameter in parameters))
+        intended = [state["intended"] for state in states]
+        updates = torch._foreach_mul(tracked(parameters), -adam.decay)
+        adam.add_steps(updates, firsts, seconds)
+        torch._foreach_add_(intended, updates)
+
+    def _buckets(self, parameters: list[Tensor]) -> Iterator[list[list[Tensor]]]:
+        """What an update reads, in buckets of bounded size: lists of tensors with one piece each.
+
+        In order: weights, gradients, first moments, second moments, and what the write-back needs besides.
+        """
+        limit = _BUCKET_ELEMENTS.get(parameters[0].device.type, _BUCKET_ELEMENTS_ELSEWHERE)
+        bucket, elements = [], 0
+        for parameter in parameters:
+            for piece in pieces(self._operands(parameter), limit):
+                if bucket and elements + piece[0].numel() > limit:
+                    yield [list(tensors) for tensors in zip(*bucket, strict=True)]
+                    bucket, elements = [], 0
+                bucket.append(piece)
+                elements += piece[0].numel()
+        yield [list(tensors) for tensors in zip(*bucket, strict=True)]
+
+    def _operands(self, parameter: Tensor) -> tuple[Tensor, ...]:
+        """Tensors of the parameter's shape, see `_buckets`."""
+        state = self.state[parameter]
+        operands = (parameter, parameter.grad, state["exp_avg"], state["exp_avg_sq"])
+        if self.write_back == "kahan":
+            return (*operands, state["compensation"])
+        if self.write_back == "stochastic":
+            rounded = 1 if self.state_dtype == torch.float32 else 3
+            return operands + stochastic_noise(
+                parameter, rounded, self.seed, state["step"], self._index[parameter]
+            )
+        return operands
+
+    def _update(self, bucket: list[list[Tensor]], adam: AdamStep) -> None:
+        weights, gradients, firsts, seconds, *others = bucket
+        if weights[0].dtype == self.state_dtype == torch.float32:
+            adam.update_moments(firsts, seconds, [gradient.float() for gradient in gradients])
+            adam.decay_weights(weights)
+            adam.add_steps(weights, firsts, seconds)
+            return
+        weight, gradient, first, second = (flat(tensors).float() for tensors in bucket[:4])
+        adam.update_moments([first], [second], [gradient])
+        if self.write_back == "kahan":
+            update = flat(others[0]).float().add_(weight, alpha=-adam.decay)
+            adam.add_steps([update], [first], [second])
+            new, rest = add_compensated(weight, update, weights[0].dtype)
+            store(others[0], rest)
+        else:
+            new = weight
+            adam.decay_weights([new])
+            adam.add_steps([new], [first], [second])
+        results = [new, first, second]
+        for index, noise in enumerate(others if self.write_back == "stochastic" else ()):
+            results[index] = round_stochastically(results[index], flat(noise))
+        for stored, result in zip((weights, firsts, seconds), results, strict=True):
+            store(stored, result)
+
+
+def second_moments_stuck(optimizer: AdamW) -> float:
+    """Share of the non-zero second moments v that β₂·v rounds back to: without gradient they never decay.
+
+    With nearest rounding to bf16 and β₂ = 0.999 it is all of the normal ones: 0.001·v is less than half the
+    distance to the next number. 0 with stochastic rounding, where a moment decays by β₂ in expectation; NaN
+    if no second moment is non-zero.
+    """
+    if optimizer.write_back == "stochastic":
+        return 0.0
+    counts = []
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter in optimizer.state:
+                second = optimizer.state[parameter]["exp_avg_sq"]
+                decayed = (second.float() * group["betas"][1]).to(second.dtype)
+                kept = (decayed == second).count_nonzero() - (second == 0).count_nonzero()
+                counts.append(torch.stack([kept, second.count_nonzero()]))
+    stuck, nonzero = torch.stack(counts).sum(0).tolist() if counts else (0, 0)
+    return stuck / nonzero if nonzero else math.nan
+
+
+def _norm(tensors: list[Tensor], shares: list[float]) -> float:
+    """The 2-norm of all tensors together, their squares weighted by `shares`, in float64."""
+    norms = torch.stack(torch._foreach_norm(tensors, dtype=torch.float64))
+    return (norms * norms.new_tensor(shares).sqrt()).norm().item()
+
+
+def _tracked_coordinates(parameter: Tensor, count: int, seed: int, index: int) -> Tensor | None:
+    """Flat indices (int64, increasing): one at random in each of `count` equal runs of elements.
+
+    None for all of them, where there are no more.
+    """
+    size = parameter.numel()
+    if size <= count:
+        return None
+    bounds = torch.arange(count + 1) * size // count
+    generator = derived_generator(torch.device("cpu"), "tracked coordinates", seed, index)
+    offsets = torch.rand(count, generator=generator, dtype=torch.float64) * bounds.diff()
+    return (bounds[:-1] + offsets.long()).to(parameter.device)

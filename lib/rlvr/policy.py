@@ -51,8 +51,13 @@ def tokenize_prompt_and_output(
     return collate(prompts, outputs, pad_id)
 
 
-def _log_softmax(logits: Tensor) -> Tensor:
-    """Log-probabilities over the last dimension in fp32, or in float64 where the logits are."""
+def _log_softmax(logits: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """Log-probabilities over the last dimension in fp32, or in float64 where the logits are.
+
+    A `dtype` is that of the softmax; the result is in at least fp32 all the same.
+    """
+    if dtype is not None:
+        return torch.log_softmax(logits, dim=-1, dtype=dtype).float()
     dtype = torch.float64 if logits.dtype == torch.float64 else torch.float32
     return torch.log_softmax(logits, dim=-1, dtype=dtype)
 
@@ -82,15 +87,17 @@ def get_response_log_probs(
     labels: Tensor,
     return_token_entropy: bool = False,
     forward_kwargs: Mapping[str, Any] | None = None,
+    softmax_dtype: torch.dtype | None = None,
 ) -> dict[str, Tensor]:
     """Log-probability of each label given what stands before it, (B, S), in at least fp32 and unmasked.
 
     `model(input_ids).logits` must be (B, S, V). With `return_token_entropy` the entropies in nats of the
     same distributions come as `token_entropy`, without gradients (they are a metric).
     `forward_kwargs` go to the model: `{"dropout": AttentionDropout(...)}` for a `Decoder` in training.
+    `softmax_dtype`: of the softmax over the vocabulary, instead of at least fp32.
     """
     logits = model(input_ids, **(forward_kwargs or {})).logits
-    log_probs = _log_softmax(logits)
+    log_probs = _log_softmax(logits, softmax_dtype)
     result = {"log_probs": _of_labels(log_probs, labels)}
     if return_token_entropy:
         result["token_entropy"] = _entropy(log_probs.detach())

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from rlvr.files import sha256_file
-from rlvr.sources import code_digest
 from rlvr.version import __version__
 
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "safetensors", "math-verify", "snakemake")
@@ -50,13 +49,13 @@ def git_commit() -> str:
     return found.stdout.strip()
 
 
-def resume_identity(job: Any, inputs: Mapping[str, str], entry_point: str, device: str) -> str:
+def resume_identity(job: Any, inputs: Mapping[str, str], code: str, device: str) -> str:
     """Digest of all that must be equal for a resume to give the same bits.
 
-    `inputs`: hashes of the input files; `entry_point`: the source file whose code the job runs.
+    `inputs`: hashes of the input files; `code`: digest of the code that the job runs (`rlvr.sources`).
     """
     plain = asdict(job) if is_dataclass(job) else job
-    return digest([plain, inputs, code_digest(entry_point), version("torch"), device])
+    return digest([plain, inputs, code, version("torch"), device])
 
 
 def environment() -> dict[str, Any]:

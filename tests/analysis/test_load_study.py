@@ -39,7 +39,7 @@ def test_what_is_missing_is_named(tmp_path):
     with pytest.raises(UserError, match="evaluated twice"):
         load_study([base], [run, run], "add", "bf16")
     short = write_run(tmp_path, ("bf16", 2, 1), ZEROS[:5], ONES[:5], tasks=TASKS[:5], base=(0.5,) * 5)
-    with pytest.raises(UserError, match=r"- bf16 seed 2 repeat 1 has no result on rot; evaluate"):
+    with pytest.raises(UserError, match=r"- bf16 seed 2 repeat 1 has no result on rot; evaluate it"):
         load_study([base], [run, short], "add", "bf16")
     more = write_run(
         tmp_path, ("x", 1, 1), (*ZEROS, 0.0), (*ONES, 1.0), tasks=(*TASKS, "new"), base=(0.5,) * 7

@@ -9,12 +9,18 @@ from synthetic_study import CONFIG, TASKS, write_base, write_run, write_study
 from rlvr.analysis.files import AnalysisFiles
 from rlvr.analysis.study import analyse_precision_study
 from rlvr.files import read_json, write_json
+from rlvr.statistics.power import variance_test_power
 
-FILES = ("runs", "arms", "weights", "drift", "variance_components", "hypotheses", "gain")
+FILES = (
+    "runs", "arms", "modes", "weights", "drift", "variance_components", "hypotheses", "gain", "matches",
+    "predictions", "missing",
+)  # fmt: skip
 
 
-def headline(claims, identity, arm):
-    return next(c for c in claims if c["id"] == identity and c["arm"] == arm and c["headline"])
+def headline(claims, identity, arm, basis="steps"):
+    return next(
+        c for c in claims if c["id"] == identity and c["arm"] == arm and c["headline"] and c["basis"] == basis
+    )
 
 
 def analyse(folder, base, runs):
@@ -55,15 +61,46 @@ def test_verdicts_follow_the_rules(analysed_study):
     ratios = [spread["bf16", task] / spread["fp32", task] for task in TASKS[1:]]
     assert pooled["effect"] == pytest.approx(stats.gmean(ratios))
     assert pooled["detectable"] == pytest.approx(41, rel=0.08)
-    by_task = [c for c in claims if c["id"] == "H2" and c["arm"] == "bf16" and not c["headline"]]
+    by_task = [
+        c
+        for c in claims
+        if c["id"] == "H2" and c["arm"] == "bf16" and not c["headline"] and c["basis"] == "steps"
+    ]
     assert [c["task"] for c in by_task] == list(TASKS[1:])
     assert all(c["pvalue_adjusted"] >= c["pvalue"] and c["beside"]["pvalue"] > 0 for c in by_task)
     assert all(c["sentence"] and c["verdict"] in ("supported", "refuted", "inconclusive") for c in claims)
 
 
+def test_every_tested_claim_says_what_it_could_have_seen(analysed_study):
+    claims = read_json(analysed_study.analysis.hypotheses)
+    tested = [c for c in claims if c["pvalue"] is not None]
+    assert {(c["id"], c["part"]) for c in tested} == {
+        ("H1", "on-task equivalence"), ("H2", "off-task variability"), ("H3", "on-task KL alike"),
+        ("H3", "off-task KL larger"), ("H3", "off-task KL more variable"),
+    }  # fmt: skip
+    assert all(0 <= c["power"] <= 1 and c["detectable"] > 0 and c["detectable_by"] for c in tested)
+    pooled = headline(claims, "H2", "bf16")
+    assert pooled["power"] == pytest.approx(variance_test_power(5, CONFIG.h2_smallest_ratio, 0.05))
+    assert "on a single task (a yardstick for the pooled test)" in pooled["detectable_by"]
+    sub = next(c for c in claims if c["id"] == "H2" and c["task"] == "sub" and c["basis"] == "steps")
+    assert sub["power"] == pytest.approx(variance_test_power(5, CONFIG.h2_smallest_ratio, 0.05 / 5))
+    larger = next(c for c in claims if c["part"] == "off-task KL larger" and c["basis"] == "steps")
+    runs = pd.read_csv(analysed_study.analysis.runs)
+    off = runs[~runs["on_task"]].assign(log=np.log(runs["kl_full"])).groupby(["arm", "seed"])["log"].mean()
+    a, b = off["fp32"], off[larger["arm"]]
+    error = math.sqrt(a.var() / 5 + b.var() / 5)
+    degrees = error**4 / ((a.var() / 5) ** 2 / 4 + (b.var() / 5) ** 2 / 4)
+    law = stats.nct(degrees, math.log(CONFIG.kl_equivalence_ratio) / error)
+    assert larger["power"] == pytest.approx(law.sf(stats.t(degrees).ppf(1 - 0.025)))
+
+
 def test_kl_parts_and_their_agreement(analysed_study):
     claims = read_json(analysed_study.analysis.hypotheses)
-    parts = {c["part"]: c for c in claims if c["id"] == "H3" and c["arm"] == "bf16" and not c["headline"]}
+    parts = {
+        c["part"]: c
+        for c in claims
+        if c["id"] == "H3" and c["arm"] == "bf16" and not c["headline"] and c["basis"] == "steps"
+    }
     assert parts["on-task KL alike"]["verdict"] == "refuted"
     assert parts["on-task KL alike"]["effect"] == pytest.approx(0.099 / 0.279, rel=0.02)
     assert parts["off-task KL larger"]["verdict"] == "refuted"
@@ -104,7 +141,7 @@ def test_two_seeds_give_numbers_but_no_claim_of_variability(tmp_path):
     analyse_precision_study(CONFIG, "add", study.base_files, study.run_files, study.analysis)
     pooled = headline(read_json(study.analysis.hypotheses), "H2", "bf16")
     assert pooled["pvalue"] >= 1 / 6 and pooled["detectable"] is None
-    assert "a test on a single task would find no ratio" in pooled["sentence"]
+    assert "with 2 seeds a test on a single task would see no ratio reliably" in pooled["sentence"]
 
 
 def test_what_could_be_found_is_said_of_the_right_test(tmp_path):
@@ -116,8 +153,8 @@ def test_what_could_be_found_is_said_of_the_right_test(tmp_path):
         c for c in read_json(analyse(tmp_path, base, runs).hypotheses) if c["verdict"] == "inconclusive"
     ]
     by_kind = {c["task"] == "pooled": c["sentence"] for c in claims if c["id"] == "H2" and c["detectable"]}
-    assert "; a test on a single task would find a ratio of" in by_kind[True]
-    assert "; this test would find a ratio of" in by_kind[False]
+    assert "; with 5 seeds a test on a single task could not have seen it reliably" in by_kind[True]
+    assert "; with 5 seeds this test could not have seen it reliably" in by_kind[False]
 
 
 def test_kl_that_was_measured_on_some_tasks_only_is_named(tmp_path):
@@ -185,6 +222,29 @@ def test_gain_includes_the_error_of_the_base(analysed_study):
     assert gain["fp32"]["gains"] == "yes"
     assert gain["fp32"]["low_with_base"] < gain["fp32"]["low"]
     assert gain["fp32"]["mean"] == pytest.approx(14.5)
+
+
+def test_a_gain_without_the_error_of_the_base_or_without_spread(tmp_path):
+    rng = np.random.default_rng(3)
+    base = write_base(tmp_path, without_error=("add",))
+    labels = [(arm, seed, 1) for arm in ("fp32", "bf16") for seed in range(1, 5)]
+    runs = [
+        write_run(
+            tmp_path,
+            label,
+            (5.0 + (label[0] == "bf16") * rng.normal(0, 0.2), *rng.normal(0, 1, 5)),
+            np.ones(6),
+        )
+        for label in labels
+    ]
+    gain = {row["arm"]: row for row in read_json(analyse(tmp_path, base, runs).gain)}
+    assert gain["bf16"]["gains"] == "yes" and gain["bf16"]["low"] > 0
+    assert gain["bf16"]["low_with_base"] is None and gain["bf16"]["high_with_base"] is None
+    assert "the base's sampling error unknown" in gain["bf16"]["sentence"]
+    assert gain["fp32"]["gains"] == "unclear" and gain["fp32"]["low"] is None and gain["fp32"]["sd"] == 0
+    assert gain["fp32"]["sentence"] == (
+        "fp32: +5.0 points on add; the seeds do not differ, so there is no interval, and a gain is not shown."
+    )
 
 
 def test_same_inputs_same_bytes_whatever_their_order(analysed_study, tmp_path):

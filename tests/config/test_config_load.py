@@ -41,7 +41,22 @@ SIMPLE = [
     ("precision.training.minibatches", 33, "more than prompts in a step; allowed: at most 24"),
     ("base.examples.weights", {"ad": 1}, "ad is unknown (did you mean add?); allowed: add, sub, max"),
     ("precision.modes", ["fp33"], "fp33 is unknown (did you mean fp32?); allowed: fp32, bf16, bf16_mixed"),
-    ("precision.modes", [["fp32"]], "allowed: fp32, bf16, bf16_mixed"),
+    ("precision.modes", [["fp32"]], "[fp32] is of the wrong type; allowed: letters, digits"),
+    (
+        "precision.custom_modes",
+        {"bf16": {}},
+        "bf16: is the name of a named mode; allowed: a name of its own",
+    ),
+    ("precision.custom_modes", {"base": {}}, "base is the policy that runs start from; allowed: any other"),
+    ("precision.custom_modes", {"m": {"master": "fp8"}}, "fp8 is not allowed; allowed: float32, bfloat16"),
+    ("precision.custom_modes", {"m": {"mastr": "float32"}}, "unknown key (did you mean master?)"),
+    ("precision.custom_modes", {"m": {"write_back": "kahan"}}, "but master is float32"),
+    (
+        "precision.custom_modes",
+        {"m": {"compute": "float16", "reduce": "bfloat16"}},
+        "reduce: float16 compute scales the loss, and the scaled sum does not fit bfloat16; allowed: float32",
+    ),
+    ("precision.custom_modes", {"m": {"importance_level": "sequence"}}, "sequence without an importance_cap"),
     ("precision.modes", ["fp32", "fp32"], "allowed: a list, 1 or more entries, no entry twice"),
     ("precision.seeds", "many", "many is of the wrong type; allowed: a whole number, at least 1"),
     ("precision.seeds", True, "true is of the wrong type; allowed: a whole number"),
@@ -78,10 +93,24 @@ def test_a_config_that_is_no_mapping(raw):
 
 
 def test_every_problem_is_listed():
-    message = problems({"precision": {"modes": ["x"], "seed": 1}, "name": "", "nme": 1})
+    message = problems({"precision": {"modes": [1], "seed": 1}, "name": "", "nme": 1})
     assert len(message.splitlines()) == 5
     for path in ("precision.modes.0", "precision.seed", "name", "nme"):
         assert f"  {path}: " in message
+
+
+def test_corrections_that_cannot_act_are_named():
+    capped = {"custom_modes": {"m": {"importance_cap": 2.0}}, "training": {"sampling": {"temperature": 0.7}}}
+    message = problems({"precision": capped})
+    assert (
+        "precision.custom_modes.m.importance_cap: engine and trainer then differ in the distribu" in message
+    )
+    gspo = {
+        "custom_modes": {"m": {"policy_ratio": "sequence"}},
+        "training": {"loss": {"type": "grpo_no_clip"}},
+    }
+    message = problems({"precision": gspo})
+    assert "precision.custom_modes.m.policy_ratio: loss type grpo_no_clip clips no ratio" in message
 
 
 def test_a_missing_key_is_named():

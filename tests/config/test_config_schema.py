@@ -1,7 +1,7 @@
 """The schema, the default config and the dataclasses say the same."""
 
 from collections.abc import Iterator
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from types import NoneType, UnionType
 from typing import Any, get_args, get_type_hints
 
@@ -12,6 +12,7 @@ from rlvr.config import data, policy, precision, sources
 from rlvr.config.build import build
 from rlvr.config.load import validate_config
 from rlvr.config.schema import SCHEMA_PATH, fill_defaults, read_schema, resolve
+from rlvr.precision import MODES, Dropout, PrecisionMode, resolve_mode
 
 ROOT = SCHEMA_PATH.parents[1]
 
@@ -40,6 +41,10 @@ SECTIONS = {
     "evaluation": precision.EvaluationConfig,
     "evaluation_task": precision.EvaluationTaskConfig,
     "evaluation/kl": precision.KlConfig,
+    "custom_mode/dropout": Dropout,
+    "perfectible": precision.PerfectibleConfig,
+    "geometry": precision.GeometryConfig,
+    "analysis/equal_progress": precision.EqualProgressConfig,
     "analysis": precision.AnalysisConfig,
     "external_policy": precision.ExternalPolicyConfig,
 }
@@ -154,3 +159,12 @@ def test_every_config_builds_its_dataclasses(name):
     evaluation = build(precision.EvaluationConfig, study["evaluation"])
     assert set(evaluation.tasks) == set(study["evaluation"]["tasks"])
     assert build(precision.AnalysisConfig, study["analysis"]).reference in study["modes"]
+
+
+def test_a_custom_mode_is_fp32_but_for_what_it_says():
+    assert set(section_schema("custom_mode")["properties"]) == {f.name for f in fields(PrecisionMode)} - {
+        "name"
+    }
+    config = validate_config({"precision": {"custom_modes": {"m": {}}}})
+    mode = resolve_mode("m", 0.1, config["precision"]["custom_modes"])
+    assert mode == replace(MODES["fp32"], name="m")

@@ -10,6 +10,7 @@ from tiny_run import make_base
 from rlvr.config.build import build
 from rlvr.data.families import family_problems
 from rlvr.evaluation.job import EvaluationFiles, EvaluationJob
+from rlvr.evaluation.measurement import Evaluation
 from rlvr.evaluation.records import SuiteResult
 from rlvr.evaluation.run import evaluate_policy
 from rlvr.evaluation.sampling import choose_problems
@@ -33,6 +34,7 @@ def _job(**replaced) -> EvaluationJob:
         "samples_factor": 1,
         "max_batch_rows": 64,
         "kl": {"problems": 10, "samples": 2},
+        "snapshot_samples": 2,
         "sparsity_eta": 1e-3,
         "dtype": "float32",
         "steps": 9,
@@ -107,26 +109,25 @@ def test_runs_draw_their_own_samples_of_the_same_problems(world, evaluated, tmp_
 
 
 def test_the_base_has_more_samples_and_no_kl(world, tmp_path):
-    job = _job(arm="base", seed=0, rep=0, kl=None, samples_factor=3)
+    job = _job(arm="base", seed=0, rep=0, kl=None, snapshot_samples=None, steps=None, samples_factor=3)
     evaluate_policy(job, _files(world, tmp_path, policy="policy", base=None))
     result = SuiteResult.read(tmp_path / "both.json")
     assert [task.samples for task in result.tasks] == [12, 12]
     assert result.kl == ()
     assert result.weight_change is None
+    assert result.drift == ()
 
 
 def test_an_interrupted_job_goes_on_after_the_last_finished_task(world, evaluated, tmp_path, monkeypatch):
     monkeypatch.setattr("rlvr.evaluation.run.CHECKPOINT_SECONDS", 0.0)
     done = []
-    evaluate_task = "rlvr.evaluation.run.Evaluation.evaluate_task"
+    evaluate_task = "rlvr.evaluation.measurement.Evaluation.evaluate_task"
 
     def interrupted(self, task, *arguments):
         if done:
             raise KeyboardInterrupt
         done.append(task)
         return original(self, task, *arguments)
-
-    from rlvr.evaluation.run import Evaluation
 
     original = Evaluation.evaluate_task
     with monkeypatch.context() as patch:
@@ -155,20 +156,74 @@ def test_choice_of_problems_is_stable():
     assert choose_problems(problems, None, seed=1) == problems
 
 
-def test_drift_has_every_snapshot_and_the_last_step(world, evaluated, tmp_path):
-    shutil.copytree(world / "policy", tmp_path / "snapshots" / "step3")
-    shutil.copytree(world / "moved", tmp_path / "snapshots" / "step10")
-    shutil.copytree(world / "moved", tmp_path / "snapshots" / "step12")
-    (tmp_path / "snapshots" / ".snakemake_timestamp").touch()
-    files = replace(_files(world, tmp_path), snapshots=str(tmp_path / "snapshots"))
+@pytest.fixture(scope="module")
+def with_snapshots(world, tmp_path_factory):
+    """Outputs of a run of 12 steps: step 3 is the base itself, steps 10 and 12 the same moved weights."""
+    out = tmp_path_factory.mktemp("snapshots")
+    shutil.copytree(world / "policy", out / "snapshots" / "step3")
+    shutil.copytree(world / "moved", out / "snapshots" / "step10")
+    shutil.copytree(world / "moved", out / "snapshots" / "step12")
+    (out / "snapshots" / ".snakemake_timestamp").touch()
+    files = replace(_files(world, out), snapshots=str(out / "snapshots"))
     evaluate_policy(_job(steps=12), files)
-    result = SuiteResult.read(tmp_path / "both.json")
-    assert [(point.step, point.kl.task) for point in result.drift] == [
-        (step, task) for step in (3, 10, 12) for task in ("max", "rev")
+    return out
+
+
+def test_drift_has_every_snapshot_and_the_last_step(with_snapshots, evaluated):
+    result = SuiteResult.read(with_snapshots / "both.json")
+    assert [(point.step, point.kl.task, point.scored.task) for point in result.drift] == [
+        (step, task, task) for step in (3, 10, 12) for task in ("max", "rev")
     ]
-    # Step 3 is the base itself; steps 10 and 12 are the same weights, sampled apart.
     assert [point.kl.full for point in result.drift[:2]] == [0.0, 0.0]
     assert result.drift[2].kl.full == pytest.approx(result.kl[0].full, rel=0.5)
     assert result.drift[2].kl.full != result.kl[0].full
     assert tuple(point.kl for point in result.drift[4:]) == result.kl
     assert SuiteResult.read(evaluated / "both.json").kl == result.kl
+    assert SuiteResult.read(evaluated / "both.json").tasks == result.tasks
+
+
+def test_every_checkpoint_is_scored_by_the_same_number_of_samples(with_snapshots):
+    result = SuiteResult.read(with_snapshots / "both.json")
+    assert {(point.scored.problems, point.scored.samples) for point in result.drift} == {(40, 2)}
+    assert all(set(point.scored.pass_at) == {"1"} for point in result.drift)
+    samples = list(read_jsonl(with_snapshots / "both.samples.jsonl.gz"))
+    for last in result.drift[4:]:
+        first = [s["reward"] for s in samples if s["task"] == last.scored.task and s["sample"] < 2]
+        assert len(first) == 80
+        assert last.scored.accuracy == pytest.approx(sum(first) / 80)
+    # The same weights at another step have samples of their own, as likely to be right.
+    assert result.drift[2].scored != result.drift[4].scored
+    difference = result.drift[2].scored.accuracy - result.drift[4].scored.accuracy
+    errors = (result.drift[place].scored.accuracy_se_sampling for place in (2, 4))
+    assert abs(difference) < 4 * sum(error**2 for error in errors) ** 0.5
+
+
+def test_a_job_that_was_interrupted_in_the_snapshots_keeps_what_it_has(
+    world, with_snapshots, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("rlvr.evaluation.run.CHECKPOINT_SECONDS", 0.0)
+    evaluate_snapshot = "rlvr.evaluation.measurement.Evaluation.evaluate_snapshot"
+    files = replace(_files(world, tmp_path), snapshots=str(with_snapshots / "snapshots"))
+    done = []
+
+    def interrupted(self, step, task, *arguments):
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        done.append((step, task))
+        return original(self, step, task, *arguments)
+
+    original = Evaluation.evaluate_snapshot
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate_snapshot, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            evaluate_policy(_job(steps=12), files)
+    repeated = []
+    monkeypatch.setattr(
+        evaluate_snapshot,
+        lambda self, step, task, *a: (repeated.append((step, task)), original(self, step, task, *a)),
+    )
+    evaluate_policy(_job(steps=12), files)
+    assert done == [(3, "max"), (3, "rev"), (10, "max")]
+    assert repeated == [(10, "rev")]
+    resumed, reference = (SuiteResult.read(f / "both.json") for f in (tmp_path, with_snapshots))
+    assert replace(resumed, seconds={}) == replace(reference, seconds={})

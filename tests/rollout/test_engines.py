@@ -250,3 +250,25 @@ def test_buffers_are_the_trainers(tmp_path, family, master, dtype):
         assert torch.equal(buffer, theirs[name])
     assert {weight.dtype for _, weight in engine.named_weights()} == {dtype}
     assert len(engine.generate(requests(2), SamplingParams(3), seed=0)) == 8
+
+
+def test_rows_that_agree_so_far_are_computed_once(tmp_path):
+    """Fewer forward rows than responses, and each response is what it is when drawn alone."""
+    save_reference(tmp_path)
+    model, tokenizer = load_policy(tmp_path, torch.float32, torch.float32), load_tokenizer(tmp_path)
+    sampling = SamplingParams(max_tokens=5, temperature=0.05)  # cold, so that samples agree for a while
+    widths = []
+    with open_engine(model, tokenizer, torch.float32, 64) as engine:
+        advance = engine._advance
+        engine._advance = lambda tokens: widths.append(len(tokens)) or advance(tokens)
+        together = engine.generate(
+            [GenerationRequest("a", "hello", 12), GenerationRequest("b", "hello", 12)], sampling, 3
+        )
+    assert max(widths) < 24
+    with open_engine(model, tokenizer, torch.float32, 1) as engine:
+        alone = engine.generate(
+            [GenerationRequest("a", "hello", 12), GenerationRequest("b", "hello", 12)], sampling, 3
+        )
+    assert [rollout.token_ids for rollout in together] == [rollout.token_ids for rollout in alone]
+    for one, other in zip(together, alone, strict=True):
+        assert one.log_probs == pytest.approx(other.log_probs, abs=1e-5)

@@ -141,6 +141,10 @@ def test_interval_without_spread_is_refused():
         variance_ratio_interval([1.0, 1.0], [1.0, 2.0])
     with pytest.raises(ValueError, match="spread"):
         pooled_variance_ratio_interval(np.ones((3, 2)), np.ones((3, 2)))
+    # One task without spread in both arms is no more left out than one without spread in one of them.
+    varying = np.array([[0.0, 1.0], [1.0, 1.0], [3.0, 1.0], [7.0, 1.0]])
+    with pytest.raises(ValueError, match="no spread over seeds on a task"):
+        pooled_variance_ratio_interval(varying, varying)
 
 
 def test_pooled_interval_against_a_plain_loop():

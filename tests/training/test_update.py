@@ -11,7 +11,10 @@ from tiny_run import make_job
 from rlvr.config.precision import OverlongConfig
 from rlvr.data.families import family_problems
 from rlvr.errors import UserError
+from rlvr.models.loading import load_policy
 from rlvr.models.tokenizers import small_tokenizer
+from rlvr.policy import get_response_log_probs
+from rlvr.training.batch import response_log_probs
 from rlvr.training.groups import overlong_penalty
 from rlvr.training.prompts import fitting_problems, step_problems
 from rlvr.training.update import clip_gradients, kl_penalty, learning_rate, minibatches
@@ -91,3 +94,18 @@ def test_kl_penalty_is_k3_and_harmless_outside_the_mask():
     assert penalty[0].tolist() == pytest.approx([*expected, 0.0], rel=1e-5)
     assert log_probs.grad[0].tolist() == pytest.approx([0.5 * (1 - math.exp(d)) for d in (-0.5, 1.0)] + [0.0])
     assert kl_penalty(log_probs, base, mask, beta=0.0) is None
+
+
+def test_equal_rows_are_scored_once_and_every_row_gets_its_own(small_base):
+    model = load_policy(small_base / "policy", torch.float32, torch.float32)
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(2, 12, (3, 7), generator=generator)[[0, 1, 0, 2, 1, 0]]
+    mask = torch.arange(7).expand(6, 7) >= torch.tensor([2, 3, 2, 4, 3, 5])[:, None]  # the last row's differs
+    batch = {"input_ids": ids, "labels": ids.roll(-1, 1), "response_mask": mask}
+    seen = []
+    model.register_forward_pre_hook(lambda _module, inputs: seen.append(len(inputs[0])))
+    found, entropies = response_log_probs(model, batch, microbatch_size=3, entropy=True)
+    assert sum(seen) == 4  # distinct (ids, mask)
+    whole = get_response_log_probs(model, ids, batch["labels"], return_token_entropy=True)
+    for ours, theirs in ((found, whole["log_probs"]), (entropies, whole["token_entropy"])):
+        assert torch.allclose(ours, torch.where(mask, theirs, 0.0), atol=1e-5)

@@ -33,8 +33,10 @@ def benchmarks(project):
 
 def test_the_default_study(project):
     planned = project.planned()
-    assert planned["train_policy"] == planned["evaluate_policy"] == 15
+    assert planned["train_policy"] == planned["evaluate_policy"] == 25
     assert planned["prepare_evaluation_task"] == 6
+    assert planned["measure_update_geometry"] == 5
+    assert planned["compare_updates"] == 1
     for rule in ("train_base_policy", "evaluate_base", "merge_manifests", "build_precision_report", "all"):
         assert planned[rule] == 1
     studies = [project.planned(study) - Counter([study]) for study in ("precision", "repair")]
@@ -81,7 +83,12 @@ def test_no_result_is_evaluated_twice_with_external_policies(project, tmp_path):
     config.write_text(yaml.safe_dump({"precision": {"external_policies": policies}}))
     planned = project.planned("--configfile", str(config))
     assert planned["fetch_external_policy"] == planned["evaluate_external"] == 1
-    assert planned["evaluate_policy"] == 15
+    assert planned["evaluate_policy"] == 25
+
+
+def test_noise_factors(project):
+    planned = project.planned("--configfile", "config/noise-factors.yaml")
+    assert planned["train_policy"] == planned["evaluate_policy"] == 11 * 3 * 2
 
 
 WRONG = [

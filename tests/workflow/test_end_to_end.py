@@ -20,6 +20,10 @@ TINY = ("--configfile", "config/tiny.yaml")
 AFTER_EVALUATION = Counter(
     ["analyse_precision_study", "draw_precision_figures", "build_precision_report", "all"]
 )
+AFTER_DRAWING = Counter(["draw_precision_figures", "build_precision_report", "all"])
+# What follows a training beside its evaluation; the geometry is measured by mode.
+MEASURES = Counter(measure_update_geometry=2, compare_updates=1)
+ONE_MODE = Counter(measure_update_geometry=1, compare_updates=1)
 EVALUATIONS = Counter(evaluate_base=2, evaluate_policy=8)
 
 
@@ -53,6 +57,12 @@ def test_every_file_of_the_design_is_there(study):
         "precision/eval/fp32/seed1/rep1/sums.kl.jsonl.gz",
         "precision/analysis/runs.csv",
         "precision/analysis/hypotheses.json",
+        "precision/analysis/matches.csv",
+        "precision/analysis/predictions.csv",
+        "precision/analysis/modes.csv",
+        "precision/analysis/missing.csv",
+        "precision/geometry/bf16.csv",
+        "precision/overlap.csv",
         "precision/figures/delta_by_task.pdf",
         "report.html",
         "logs/train_policy/fp32/seed1/rep1.log",
@@ -80,11 +90,22 @@ def test_a_second_run_has_nothing_to_do(study):
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
-        ("precision={seeds: 3}", Counter(train_policy=2, evaluate_policy=4) + AFTER_EVALUATION),
-        ("precision={repeats: 2}", Counter(train_policy=4, evaluate_policy=8) + AFTER_EVALUATION),
+        ("precision={seeds: 3}", Counter(train_policy=2, evaluate_policy=4) + MEASURES + AFTER_EVALUATION),
+        ("precision={repeats: 2}", Counter(train_policy=4, evaluate_policy=8) + MEASURES + AFTER_EVALUATION),
         # fp32 has no dropout.
-        ("precision={dropout_rate: 0.2}", Counter(train_policy=2, evaluate_policy=4) + AFTER_EVALUATION),
-        ("precision={training: {steps: 4}}", Counter(train_policy=4, evaluate_policy=8) + AFTER_EVALUATION),
+        (
+            "precision={dropout_rate: 0.2}",
+            Counter(train_policy=2, evaluate_policy=4) + ONE_MODE + AFTER_EVALUATION,
+        ),
+        (
+            "precision={training: {steps: 4}}",
+            Counter(train_policy=4, evaluate_policy=8) + MEASURES + AFTER_EVALUATION,
+        ),
+        (
+            "precision={modes: [fp32, bf16, narrow], custom_modes: {narrow: {reduce: bfloat16}}}",
+            Counter(train_policy=2, evaluate_policy=4) + ONE_MODE + AFTER_EVALUATION,
+        ),
+        ("precision={geometry: {rank: 4}}", Counter(measure_update_geometry=2) + AFTER_DRAWING),
         ("precision={evaluation: {kl: {samples: 2}}}", Counter(evaluate_policy=8) + AFTER_EVALUATION),
         ("precision={evaluation: {base_samples_factor: 3}}", Counter(evaluate_base=2) + AFTER_EVALUATION),
         # Only the suite of the task.
@@ -128,7 +149,9 @@ CODE = [
     ("lib/rlvr/figures/draw.py", Counter(["draw_precision_figures", "build_precision_report", "all"])),
     ("lib/rlvr/statistics/variance.py", AFTER_EVALUATION),
     ("lib/rlvr/evaluation/kl.py", EVALUATIONS + AFTER_EVALUATION),
-    ("lib/rlvr/optim.py", TRAINING + Counter(evaluate_policy=8) + AFTER_EVALUATION),
+    ("lib/rlvr/optim.py", TRAINING + Counter(evaluate_policy=8) + MEASURES + AFTER_EVALUATION),
+    ("lib/rlvr/diagnostics/spectral.py", Counter(measure_update_geometry=2) + AFTER_DRAWING),
+    ("lib/rlvr/diagnostics/overlap.py", Counter(compare_updates=1) + AFTER_DRAWING),
     ("lib/rlvr/config/load.py", Counter()),
     ("lib/rlvr/joblog.py", None),
 ]
@@ -174,7 +197,7 @@ LONGER = (*TINY, "--config", "name=killed", "precision={repeats: 2, training: {s
 def kill_training_once(project, snakemake: subprocess.Popen) -> None:
     """Kill the training job, not Snakemake, once it has written a checkpoint."""
     checkpoints = project.folder / "results/killed/checkpoints/train_policy/fp32/seed1/rep1"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300  # only against a hang
     while not list(checkpoints.glob("step*/facts.json")):
         assert time.monotonic() < deadline
         assert snakemake.poll() is None

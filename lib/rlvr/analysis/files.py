@@ -1,34 +1,38 @@
 """Names of the files of an analysis."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Self
+
+# The others are tables, as CSV.
+JSON_FILES = ("hypotheses", "gain")
 
 
 @dataclass(frozen=True)
 class AnalysisFiles:
-    """Where the analysis of the precision study writes, and where figures and report read."""
+    """Where the analysis of the precision study writes, and where figures and report read.
+
+    `missing` names the runs that are left out, and why; it has no row where none is.
+    """
 
     runs: str | Path
     arms: str | Path
+    modes: str | Path
     weights: str | Path
     drift: str | Path
     variance_components: str | Path
     hypotheses: str | Path
     gain: str | Path
+    matches: str | Path
+    predictions: str | Path
+    missing: str | Path
 
     @classmethod
     def in_folder(cls, folder: str | Path) -> Self:
         """The files under their usual names in one folder."""
-        folder = Path(folder)
+        names = (field.name for field in fields(cls))
         return cls(
-            runs=folder / "runs.csv",
-            arms=folder / "arms.csv",
-            weights=folder / "weights.csv",
-            drift=folder / "drift.csv",
-            variance_components=folder / "variance_components.csv",
-            hypotheses=folder / "hypotheses.json",
-            gain=folder / "gain.json",
+            **{name: Path(folder) / f"{name}.{'json' if name in JSON_FILES else 'csv'}" for name in names}
         )
 
     def by_name(self) -> dict[str, str]:

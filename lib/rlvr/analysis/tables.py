@@ -1,25 +1,23 @@
 """The tidy tables of the precision study."""
 
 from collections.abc import Iterator
-from itertools import groupby
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from rlvr.analysis.load import POINTS, Run, Study
-from rlvr.evaluation.records import KlResult, TaskResult
-from rlvr.statistics.components import VarianceComponents, split_half_components, within_group_components
+from rlvr.analysis.load import Run, Study, missing_seeds
+from rlvr.evaluation.records import KlResult, Snapshot, TaskResult
 from rlvr.statistics.equivalence import mean_interval
+from rlvr.statistics.samples import POINTS
 
 # Columns of runs.csv that begin so name the strata of problems.
 BASE_STRATUM = "base_accuracy_"
 RUN_KEYS = ("arm", "seed", "rep")
-ARM_COLUMNS = ("arm", "task", "on_task", "metric", "interval", "seeds", "mean", "sd", "low", "high")
-COMPONENT_COLUMNS = (
-    "arm", "task", "on_task", "component", "runs", "variance_points2", "sd_points", "total_variance_points2",
-    "sampling_variance_points2", "note",
+ARM_COLUMNS = (
+    "arm", "task", "on_task", "metric", "interval", "seeds", "mean", "sd", "low", "high", "seeds_missing",
 )  # fmt: skip
+MISSING_COLUMNS = (*RUN_KEYS, "reason")
+DRIFT_COLUMNS = ("task", "on_task", "step", "samples", "accuracy", "delta_points")
 
 
 def _points(share: float | None) -> float | None:
@@ -104,14 +102,19 @@ def _arm_rows(study: Study, arm: str, task: str, confidence: float) -> Iterator[
         yield {"metric": "kl_full", "interval": "seeds"} | _interval_row(kl, confidence)
 
 
+def _lost(study: Study, arm: str) -> str:
+    return " ".join(map(str, missing_seeds(study, arm)))
+
+
 def arms_table(study: Study, confidence: float) -> pd.DataFrame:
     """One row per arm, task, metric and kind of interval.
 
     `interval` says what the interval covers: `seeds` the training seed (with its evaluation samples),
-    `seeds_and_base` also the sampling error of the base, which all runs share.
+    `seeds_and_base` also the sampling error of the base, which all runs share. `seeds_missing` names the
+    seeds that the arm should have and that are not among its `seeds`.
     """
     rows = [
-        {"arm": arm, "task": task, "on_task": task == study.on_task} | row
+        {"arm": arm, "task": task, "on_task": task == study.on_task, "seeds_missing": _lost(study, arm)} | row
         for arm in study.arms
         for task in study.tasks
         for row in _arm_rows(study, arm, task, confidence)
@@ -130,69 +133,32 @@ def weights_table(study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def drift_table(study: Study) -> pd.DataFrame:
-    """One row per run, task and snapshot (the last step included): KL to the base in nats per response."""
-    rows = [
-        _label(run)
-        | {"task": point.kl.task, "on_task": point.kl.task == study.on_task, "step": point.step}
-        | _kl_columns(point.kl)
-        for run in study.runs
-        for point in sorted(run.drift, key=lambda point: (point.kl.task, point.step))
-    ]
-    return pd.DataFrame(rows, columns=[*RUN_KEYS, "task", "on_task", "step", *_kl_columns(None)])
-
-
-def _component_row(name: str, found: VarianceComponents, note: str) -> dict[str, Any]:
-    """Variances in points²; sd is empty where the estimate is negative."""
-    between = found.between * POINTS**2
+def _drift_columns(study: Study, point: Snapshot) -> dict[str, Any]:
+    base = study.base.tasks[point.scored.task]
     return {
-        "component": name,
-        "runs": found.runs,
-        "variance_points2": between,
-        "sd_points": float(np.sqrt(between)) if between >= 0 else None,
-        "total_variance_points2": found.total * POINTS**2,
-        "sampling_variance_points2": found.sampling * POINTS**2,
-        "note": note or ("below zero: too small to see with these runs" if between < 0 else ""),
-    }
+        "task": point.scored.task,
+        "on_task": point.scored.task == study.on_task,
+        "step": point.step,
+        "samples": point.scored.samples,
+        "accuracy": point.scored.accuracy,
+        "delta_points": POINTS * (point.scored.accuracy - base.accuracy),
+    } | _kl_columns(point.kl)
 
 
-def _empty_row(name: str, runs: int, note: str) -> dict[str, Any]:
-    return {"component": name, "runs": runs, "note": note}
+def drift_table(study: Study) -> pd.DataFrame:
+    """One row per run, task and snapshot (the last step included): accuracy, ΔJ and KL to the base in nats.
+
+    `samples`: responses per problem behind the accuracy, the same at every step.
+    """
+    rows = [
+        _label(run) | _drift_columns(study, point)
+        for run in study.runs
+        for point in sorted(run.drift, key=lambda point: (point.scored.task, point.step))
+    ]
+    return pd.DataFrame(rows, columns=[*RUN_KEYS, *DRIFT_COLUMNS, *_kl_columns(None)])
 
 
-def _seed_row(runs: list[Run], task: str) -> dict[str, Any]:
-    halves = [run.tasks[task].accuracy_halves for run in runs]
-    if len(runs) < 2:
-        return _empty_row("seed", len(runs), "one seed only: no variance between seeds")
-    if None in halves:
-        return _empty_row("seed", len(runs), "one sample per problem: sampling noise cannot be taken out")
-    return _component_row("seed", split_half_components(halves), "")
-
-
-def _repeat_row(groups: list[list[Run]], task: str) -> dict[str, Any]:
-    """Non-determinism: what repeats of the same seed differ in."""
-    runs = sum(map(len, groups))
-    if all(len({run.weight_hash for run in group}) == 1 for group in groups):
-        row = _empty_row("non_determinism", runs, "repeats of each seed ended in identical weights")
-        return row | {"variance_points2": 0.0, "sd_points": 0.0}
-    halves = [[run.tasks[task].accuracy_halves for run in group] for group in groups]
-    if any(None in group for group in halves):
-        return _empty_row(
-            "non_determinism", runs, "one sample per problem: sampling noise cannot be taken out"
-        )
-    return _component_row("non_determinism", within_group_components(halves), "")
-
-
-def components_table(study: Study) -> pd.DataFrame:
-    """Variance components of accuracy per arm and task, in points²: seed, and repeats where there are any."""
-    rows = []
-    for arm in study.arms:
-        all_runs = [run for run in study.runs if run.label.arm == arm]
-        by_seed = [list(group) for _, group in groupby(all_runs, key=lambda run: run.label.seed)]
-        repeated = [group for group in by_seed if len(group) > 1]
-        for task in study.tasks:
-            keys = {"arm": arm, "task": task, "on_task": task == study.on_task}
-            rows.append(keys | _seed_row(study.seeds(arm), task))
-            if repeated:
-                rows.append(keys | _repeat_row(repeated, task))
-    return pd.DataFrame(rows, columns=list(COMPONENT_COLUMNS))
+def missing_table(study: Study) -> pd.DataFrame:
+    """One row per run that no number rests on, and why; no rows where every run is there."""
+    rows = [vars(gone.label) | {"reason": gone.reason} for gone in study.missing]
+    return pd.DataFrame(rows, columns=list(MISSING_COLUMNS))

@@ -9,6 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from rlvr.config.schema import hint
+from rlvr.precision import MODES, faults_of
+
 Section = Mapping[str, Any]
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
@@ -18,6 +21,8 @@ def find_contradictions(config: Section) -> Iterator[str]:
     yield from _check_base(config["base"])
     yield from _check_holdout(config["data"])
     yield from _check_programs(config)
+    yield from _check_modes(config["precision"])
+    yield from _check_perfectible(config["precision"]["perfectible"])
     yield from _check_training(config["precision"]["training"])
     yield from _check_evaluation(config["precision"]["evaluation"], config["data"]["evaluation"])
     yield from _check_arms(config["precision"])
@@ -93,6 +98,48 @@ def _check_programs(config: Section) -> Iterator[str]:
         if verifier == "code" and task["stop"] and task["keep_stop"]:
             key = f"precision.evaluation.tasks.{name}.keep_stop"
             yield _line(key, "true would leave the stop string in the program", "false")
+
+
+def _check_modes(study: Section) -> Iterator[str]:
+    """Modes exist, their factors go together, and the training settings are such that they can act."""
+    custom, training = study["custom_modes"], study["training"]
+    for name, factors in custom.items():
+        key = f"precision.custom_modes.{name}"
+        if name in MODES:
+            yield _line(key, "is the name of a named mode", "a name of its own")
+        if name == "base":
+            yield _line(key, "base is the policy that runs start from", "any other name")
+        for factor, wrong, allowed in faults_of(factors):
+            yield _line(f"{key}.{factor}", wrong, allowed)
+        yield from _check_importance(key, factors, training)
+    known = [*MODES, *custom]
+    for number, name in enumerate(study["modes"]):
+        if name not in known:
+            wrong = f"{name} is unknown{hint(name, known)}"
+            yield _line(f"precision.modes.{number}", wrong, f"{', '.join(known)} (or one of custom_modes)")
+
+
+def _check_importance(key: str, factors: Section, training: Section) -> Iterator[str]:
+    sampling, loss = training["sampling"], training["loss"]["type"]
+    if factors["importance_cap"] is not None and (sampling["temperature"] != 1 or sampling["top_p"] != 1):
+        wrong = "engine and trainer then differ in the distribution itself, not only in its arithmetic"
+        allowed = "null, or precision.training.sampling with temperature 1 and top_p 1"
+        yield _line(f"{key}.importance_cap", wrong, allowed)
+    if factors["policy_ratio"] == "sequence" and loss != "grpo_clip":
+        yield _line(
+            f"{key}.policy_ratio", f"loss type {loss} clips no ratio", "token, or loss type grpo_clip"
+        )
+
+
+def _check_perfectible(perfectible: Section) -> Iterator[str]:
+    lowest, highest, samples = (perfectible[key] for key in ("lowest", "highest", "samples"))
+    if not lowest < highest:
+        wrong = f"{lowest:g} is not below highest, {highest:g}"
+        yield _line("precision.perfectible.lowest", wrong, "two increasing shares")
+    elif not any(lowest <= right / samples <= highest for right in range(samples + 1)):
+        wrong = f"no share of {samples} samples lies within {lowest:g} and {highest:g}"
+        allowed = f"bounds with a multiple of 1/{samples} between them, or more samples"
+        yield _line("precision.perfectible", wrong, allowed)
 
 
 def _check_training(training: Section) -> Iterator[str]:

@@ -39,11 +39,14 @@ class LossConfig:
 
     `aggregation`: `token_mean` (DAPO), `sequence_mean` (GRPO), or `constant` (Dr. GRPO: the sum over the
     sequence divided by `normalize_constant`, then the mean over sequences).
+    `sequence_clip_low` and `_high` clip the ratio of a whole response (modes with `policy_ratio` sequence).
     """
 
     type: Literal["no_baseline", "reinforce_with_baseline", "grpo_clip", "grpo_no_clip"]
     clip_low: float
     clip_high: float
+    sequence_clip_low: float
+    sequence_clip_high: float
     aggregation: Literal["token_mean", "sequence_mean", "constant"]
     normalize_constant: float
     kl_beta: float
@@ -80,7 +83,10 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class GrpoConfig:
-    """The GRPO loop; DAPO, Dr. GRPO and REINFORCE are settings of it."""
+    """The GRPO loop; DAPO, Dr. GRPO and REINFORCE are settings of it.
+
+    `tracked_updates`: weights of each tensor whose intended updates are summed up, to measure what is lost.
+    """
 
     steps: int
     prompts_per_step: int
@@ -95,6 +101,7 @@ class GrpoConfig:
     dynamic_sampling: DynamicSamplingConfig
     overlong: OverlongConfig
     optimizer: OptimizerConfig
+    tracked_updates: int
     log_rollouts_every_steps: int
     log_rollouts_count: int
     snapshot_steps: tuple[int, ...]
@@ -137,7 +144,37 @@ class EvaluationConfig:
     base_samples_factor: int
     max_batch_rows: int
     kl: KlConfig
+    snapshot_samples: int
     sparsity_eta: float
+
+
+@dataclass(frozen=True)
+class PerfectibleConfig:
+    """Keep the training problems that the base solves in a share of `samples` within [lowest, highest]."""
+
+    enabled: bool
+    samples: int
+    lowest: float
+    highest: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class GeometryConfig:
+    """Measures of the updates: subspaces of `rank` singular vectors, isotropic nulls of `null_draws`."""
+
+    rank: int
+    null_draws: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class EqualProgressConfig:
+    """Matching of checkpoints at equal on-task progress: the measure, and how near a match must be."""
+
+    measure: Literal["kl", "accuracy"]
+    largest_kl_ratio: float
+    largest_gap_points: float
 
 
 @dataclass(frozen=True)
@@ -150,6 +187,7 @@ class AnalysisConfig:
     equivalence_margin_points: float
     h2_smallest_ratio: float
     kl_equivalence_ratio: float
+    equal_progress: EqualProgressConfig
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The schema of a config: defaults filled in, and every problem said in one plain line.
 
 The schema is config/schema.yaml. Its keyword `names` allows the names registered under a word, so that a new
-precision mode or verifier needs no edit of the schema.
+verifier or template needs no edit of the schema.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -49,13 +49,12 @@ def read_schema() -> dict[str, Any]:
 
 @cache
 def registered_names(word: str) -> tuple[str, ...]:
-    """The names that the package registers under `word`: modes, verifiers, templates or families."""
+    """The names that the package registers under `word`: verifiers, templates or families."""
     from rlvr.data.families import FAMILIES
     from rlvr.data.templates import TEMPLATES
-    from rlvr.precision import MODES
     from rlvr.verify.registry import VERIFIERS
 
-    registries = {"modes": MODES, "verifiers": VERIFIERS, "templates": TEMPLATES, "families": FAMILIES}
+    registries = {"verifiers": VERIFIERS, "templates": TEMPLATES, "families": FAMILIES}
     return tuple(registries[word])
 
 
@@ -169,10 +168,11 @@ def _explain_unknown_keys(error: ValidationError) -> Explanation:
     known = list(error.schema.get("properties", {}))
     for key in map(str, error.instance):
         if key not in known:
-            yield [key], f"unknown key{_hint(key, known)}; allowed: {', '.join(known)}"
+            yield [key], f"unknown key{hint(key, known)}; allowed: {', '.join(known)}"
 
 
-def _hint(written: str, known: Iterable[str]) -> str:
+def hint(written: str, known: Iterable[str]) -> str:
+    """` (did you mean X?)` where a known name is near to what was written."""
     close = get_close_matches(written, list(known), 1, cutoff=0.7)
     return f" (did you mean {close[0]}?)" if close else ""
 
@@ -192,7 +192,7 @@ def _explain_names(error: ValidationError) -> Explanation:
     names = registered_names(error.validator_value)
     yield (
         [],
-        f"{show(error.instance)} is unknown{_hint(str(error.instance), names)}; allowed: {', '.join(names)}",
+        f"{show(error.instance)} is unknown{hint(str(error.instance), names)}; allowed: {', '.join(names)}",
     )
 
 

@@ -192,12 +192,17 @@ def prepare_training_data(
 
 
 def merge_manifests(paths: Iterable[str | Path], out: str | Path) -> None:
-    """Join the entries of all data sets: `{"train": {...}, "evaluation": {task: {...}}}`."""
+    """Join the entries of all data sets: `{"train": {...}, "evaluation": {task: {...}}}`.
+
+    The entry of the perfectible problems (`rlvr.data.perfectible`), if any, becomes `train.perfectible`.
+    """
     merged: dict[str, Any] = {"train": {}, "evaluation": {}}
     for path in paths:
         entry = read_json(path)
         if entry["role"] == "train":
-            merged["train"] = entry
+            merged["train"] |= entry
+        elif entry["role"] == "perfectible":
+            merged["train"]["perfectible"] = entry
         else:
             merged["evaluation"][entry["task"]] = entry
     write_json(out, merged)

@@ -8,6 +8,9 @@ from torch import Tensor
 
 Weights = Tensor | Mapping[str, Tensor]
 
+# Weights compared at a time: their float64 copies stay below 100 MB, however large the tensor is.
+BLOCK = 2**20
+
 
 def _pairs(before: Weights, after: Weights) -> Iterator[tuple[Tensor, Tensor]]:
     if isinstance(before, Tensor):
@@ -20,6 +23,27 @@ def _pairs(before: Weights, after: Weights) -> Iterator[tuple[Tensor, Tensor]]:
         yield old, after[name]
 
 
+def _block_pairs(before: Weights, after: Weights) -> Iterator[tuple[Tensor, Tensor]]:
+    for old, new in _pairs(before, after):
+        yield from zip(old.reshape(-1).split(BLOCK), new.reshape(-1).split(BLOCK), strict=True)
+
+
+def all_finite(weight: Tensor) -> bool:
+    """Whether no element is infinite or NaN."""
+    return all(bool(block.isfinite().all()) for block in weight.reshape(-1).split(BLOCK))
+
+
+def changed_directions(before: Tensor, after: Tensor, eta: float) -> Tensor:
+    """+1 where a weight rose, −1 where it fell, 0 where it is equal in bf16 (int8, the shape of `before`).
+
+    Both sides are rounded to bf16 and compared in float64; a weight changed if |w − w'| > η·max(|w|, |w'|).
+    """
+    a, b = before.bfloat16().double(), after.bfloat16().double()
+    difference = b - a
+    changed = difference.abs() > eta * torch.maximum(a.abs(), b.abs())
+    return torch.where(changed, difference.sign(), 0.0).to(torch.int8)
+
+
 def update_sparsity(before: Weights, after: Weights, eta: float = 1e-3) -> float:
     """Share of weights that are equal in bf16: 1 − |{i : |w_i − w'_i| > η·max(|w_i|, |w'_i|)}| / n.
 
@@ -28,17 +52,16 @@ def update_sparsity(before: Weights, after: Weights, eta: float = 1e-3) -> float
     +0 and −0 equal (Mukherjee et al. 2025, arXiv:2505.11711, with the bf16 view of the source study).
     """
     changed = total = 0
-    for old, new in _pairs(before, after):
-        a, b = old.bfloat16().double(), new.bfloat16().double()
-        changed += int(((a - b).abs() > eta * torch.maximum(a.abs(), b.abs())).sum())
-        total += a.numel()
+    for old, new in _block_pairs(before, after):
+        changed += int(changed_directions(old, new, eta).count_nonzero())
+        total += old.numel()
     return 1.0 - changed / total
 
 
 def relative_change(before: Weights, after: Weights) -> float:
     """‖w' − w‖₂ / ‖w‖₂ over all weights, in float64."""
     moved = size = 0.0
-    for old, new in _pairs(before, after):
+    for old, new in _block_pairs(before, after):
         moved += float((new.double() - old.double()).square().sum())
         size += float(old.double().square().sum())
     return math.sqrt(moved / size)
@@ -51,7 +74,7 @@ def movable_fraction(weights: Weights, lr: float) -> float:
     is never formed (converting it through fp32 would round twice).
     """
     movable = total = 0
-    for weight, _ in _pairs(weights, weights):
+    for weight, _ in _block_pairs(weights, weights):
         odd = (
             weight.contiguous().view({2: torch.int16, 4: torch.int32}[weight.element_size()]).bitwise_and(1)
             == 1

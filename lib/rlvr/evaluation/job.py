@@ -11,7 +11,8 @@ class EvaluationJob:
     """Everything that decides an evaluation, besides its input files.
 
     `kl` and `sparsity_eta` are null for the base, which has no distance from itself. `steps` is the number of
-    training steps behind the policy, null where it is not known here (base, external).
+    training steps behind the policy, null where it is not known here (base, external). `snapshot_samples` are
+    drawn of each problem from a policy that is not the final one; null for the base, which has no snapshots.
     """
 
     arm: str
@@ -26,6 +27,7 @@ class EvaluationJob:
     samples_factor: int
     max_batch_rows: int
     kl: KlConfig | None
+    snapshot_samples: int | None
     sparsity_eta: float | None
     dtype: str
     steps: int | None

@@ -41,12 +41,20 @@ def sequence_kl(
     sampled token. k3: Σ_t (r − 1 − log r), r = π₀/π (Schulman 2020, "Approximating KL divergence"). Unbiased
     only for responses sampled from π at temperature 1.
     """
-    log_p = torch.log_softmax(policy(input_ids).logits, dim=-1, dtype=torch.float64)
-    log_q = torch.log_softmax(base(input_ids).logits, dim=-1, dtype=torch.float64)
+    # One row per response token: prompts and padding are most of the positions, and count for nothing.
+    log_p = torch.log_softmax(policy(input_ids).logits[response_mask], dim=-1, dtype=torch.float64)
+    log_q = torch.log_softmax(base(input_ids).logits[response_mask], dim=-1, dtype=torch.float64)
     full = (log_p.exp() * (log_p - log_q)).sum(-1)
-    log_ratio = (log_q - log_p).gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+    log_ratio = (log_q - log_p).gather(-1, labels[response_mask].unsqueeze(-1)).squeeze(-1)
     terms = (full, -log_ratio, torch.expm1(log_ratio) - log_ratio)
-    return tuple(torch.where(response_mask, term, 0.0).sum(-1) for term in terms)
+    return tuple(_row_sums(term, response_mask) for term in terms)
+
+
+def _row_sums(terms: Float[Tensor, " N"], mask: Bool[Tensor, "B S"]) -> Float[Tensor, " B"]:
+    """Sums over each row of the terms at the true positions of `mask`, in their order."""
+    placed = terms.new_zeros(mask.shape)
+    placed[mask] = terms
+    return placed.sum(-1)
 
 
 @torch.inference_mode()

@@ -63,10 +63,16 @@ class KlResult:
 
 
 @dataclass(frozen=True)
-class SnapshotKl:
-    """KL to the base of the policy as it was after `step` training steps."""
+class Snapshot:
+    """One task's result of the policy as it was after `step` training steps, and its KL to the base.
+
+    `scored` has the samples that every snapshot gets; at the last step they are the first ones of each
+    problem in the whole evaluation, so that all checkpoints of a run have equally much sampling noise (not
+    the same noise).
+    """
 
     step: int
+    scored: TaskResult
     kl: KlResult
 
 
@@ -94,7 +100,7 @@ class SuiteResult:
     kl: tuple[KlResult, ...]
     weight_change: WeightChange | None
     seconds: dict[str, float]
-    drift: tuple[SnapshotKl, ...] = ()
+    drift: tuple[Snapshot, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def write(self, path: str | Path) -> None:

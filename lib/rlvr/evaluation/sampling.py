@@ -2,8 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,6 +12,8 @@ from rlvr.evaluation.estimators import accuracy_halves, clustered_mean, pass_at_
 from rlvr.evaluation.records import TaskResult
 from rlvr.rollout.engine import Rollout, SamplingParams
 from rlvr.verify.verdict import Verdict
+
+Item = TypeVar("Item")
 
 
 def _hash(*parts: object) -> bytes:
@@ -40,6 +41,11 @@ def _strata(problems: Sequence[Problem], correct: np.ndarray) -> dict[str, float
     return {str(name): float(correct[names == name].mean()) for name in np.unique(names) if name}
 
 
+def first_samples(values: Sequence[Item], samples: int, count: int) -> list[Item]:
+    """The first `count` of each problem's `samples` values, which lie side by side."""
+    return [value for index, value in enumerate(values) if index % samples < count]
+
+
 def summarise(
     task: str,
     problems: Sequence[Problem],
@@ -48,11 +54,16 @@ def summarise(
     verdicts: Sequence[Verdict],
     pass_at: Sequence[int],
 ) -> TaskResult:
-    """Accuracy, pass@k and their standard errors from rollouts in problem order."""
+    """Accuracy, pass@k and their standard errors from rollouts in problem order.
+
+    pass@k for those k of `pass_at` that do not exceed `samples`.
+    """
     correct = np.array([v.reward > 0 for v in verdicts]).reshape(len(problems), samples)
     accuracy, error = clustered_mean(correct.mean(axis=1))
     passes = {
-        str(k): clustered_mean([pass_at_k(samples, int(c), k) for c in correct.sum(axis=1)]) for k in pass_at
+        str(k): clustered_mean([pass_at_k(samples, int(c), k) for c in correct.sum(axis=1)])
+        for k in pass_at
+        if k <= samples
     }
     return TaskResult(
         task=task,
@@ -84,7 +95,7 @@ def sample_records(
             "finish_reason": rollout.finish_reason,
             "tokens": len(rollout.token_ids),
             "log_prob": round(sum(rollout.log_probs), 6),
-            **asdict(verdict),
+            **vars(verdict),
         }
         for rollout, verdict in zip(rollouts, verdicts, strict=True)
     ]

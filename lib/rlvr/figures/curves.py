@@ -17,13 +17,15 @@ PANELS = {
     "kl_base_k3": "KL to base, k3\n(nats per response)",
     "entropy": "entropy (nats per token)",
 }
+# What other figures take from the metrics.
+OTHERS = ("lost_update",)
 # Curves are averaged over a window of a 24th of the run, 5 of 120 steps.
 WINDOWS = 24
 
 
 def read_curves(files: Sequence[str | Path], labels: Sequence[Sequence[Any]]) -> pd.DataFrame:
     """The metrics of the runs that enter seed statistics in one table, with columns arm and seed."""
-    columns = ["arm", "seed", "step", *PANELS]
+    columns = ["arm", "seed", "step", *PANELS, *OTHERS]
     tables = [pd.DataFrame(columns=columns)]
     for file, (arm, seed, rep) in zip(files, labels, strict=True):
         if int(rep) == SEED_REPEAT:

@@ -15,6 +15,7 @@ from rlvr.files import atomic_path
 
 FULL_WIDTH = 7.2  # inches: two columns of a paper
 FORMATS = ("svg", "pdf")
+ONE_ROW = 5  # arms that a legend has in one row
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 LINES = ("-", "--", "-.", ":", (0, (3, 1, 1, 1, 1, 1)), (0, (5, 1)), (0, (1, 1)), (0, (7, 2, 1, 2)))
 SETTINGS = {
@@ -54,7 +55,8 @@ def arm_legend(figure: Figure, looks: dict[str, dict[str, Any]], lines: bool) ->
                marker="" if lines else look["marker"], linestyle=look["linestyle"] if lines else "")
         for arm, look in looks.items()
     ]  # fmt: skip
-    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 4), frameon=False)
+    columns = len(handles) if len(handles) <= ONE_ROW else 4
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns, frameon=False)
 
 
 def dodge(index: int, count: int, width: float = 0.72) -> float:

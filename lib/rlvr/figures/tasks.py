@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
 
 from rlvr.analysis.gains import gain_rows
-from rlvr.analysis.hypothesis import POOLED
+from rlvr.analysis.hypothesis import BASES, POOLED
 from rlvr.analysis.load import SEED_REPEAT
 from rlvr.figures.style import arm_legend, arm_looks, dodge, new_figure, say
 
@@ -135,19 +135,43 @@ def sparsity(weights: pd.DataFrame, order: Sequence[str]) -> Figure:
 
 
 def variance_ratio(claims: Sequence[Mapping[str, Any]], order: Sequence[str], smallest: float) -> Figure:
-    """Variance of ΔJ over seeds, arm over reference, by off-task and pooled, with intervals."""
+    """Variance of ΔJ over seeds, arm over reference, by off-task and pooled, with intervals.
+
+    A panel at equal steps and one at equal progress.
+    """
     tested = [claim for claim in claims if claim["id"] == "H2" and claim["effect"]]
     arms = [arm for arm in order if any(claim["arm"] == arm for claim in tested)]
     tasks = list(dict.fromkeys(claim["task"] for claim in tested if claim["task"] != POOLED))
     rows = [*tasks, POOLED]
-    figure = new_figure(1.2 + 0.2 * len(rows) * max(len(arms), 1.5))
-    axes = figure.subplots()
+    figure = new_figure(1.2 + 0.16 * len(rows) * max(len(arms), 1.5))
     if not arms:
-        say(axes, "no variance ratio: fewer than two arms, two seeds or one off-task with spread")
+        say(
+            figure.subplots(), "no variance ratio: fewer than two arms, two seeds or one off-task with spread"
+        )
         return figure
     # Colours and marks are those of the other figures, so the reference keeps its place in the palette.
     looks = {arm: look for arm, look in arm_looks(order).items() if arm in arms}
-    for claim in tested:
+    panels = figure.subplots(1, 2, sharey=True, sharex=True)
+    for axes, (basis, title) in zip(panels, BASES.items(), strict=True):
+        own = [claim for claim in tested if claim["basis"] == basis]
+        _ratio_panel(axes, own, rows, looks, smallest)
+        axes.set_title(title)
+    figure.supxlabel(
+        f"variance ratio of ΔJ over seeds, arm / {tested[0]['reference']} (dashed: {smallest:g})", fontsize=9
+    )
+    arm_legend(figure, looks, lines=False)
+    return figure
+
+
+def _ratio_panel(
+    axes: Axes,
+    claims: Sequence[Mapping[str, Any]],
+    rows: Sequence[str],
+    looks: Mapping[str, Mapping[str, Any]],
+    smallest: float,
+) -> None:
+    arms = list(looks)
+    for claim in claims:
         look, y = (
             looks[claim["arm"]],
             rows.index(claim["task"]) + dodge(arms.index(claim["arm"]), len(arms), 0.6),
@@ -161,10 +185,7 @@ def variance_ratio(claims: Sequence[Mapping[str, Any]], order: Sequence[str], sm
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.axvline(1, color="0.25", linewidth=0.9, zorder=1)
     axes.axvline(smallest, color="0.25", linewidth=0.9, linestyle="--", zorder=1)
-    axes.axhline(len(tasks) - 0.5, color="0.7", linewidth=0.8)
+    axes.axhline(len(rows) - 1.5, color="0.7", linewidth=0.8)
     axes.set_yticks(range(len(rows)), rows)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel(f"variance ratio of ΔJ over seeds, arm / {tested[0]['reference']} (dashed: {smallest:g})")
-    arm_legend(figure, looks, lines=False)
-    return figure

@@ -7,12 +7,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from rlvr.models.products import matmul
 from rlvr.precision import Dropout
 
-# Up to this length the explicit form trains faster on a CPU in bf16 than torch's fused kernel, whose bf16
-# backward is slow there (bench/decoder.py). Without dropout the choice looks at device, dtype and shape only,
-# so that a forward with gradients and one without take the same path and give the same log-probabilities.
-# With dropout the form is always the explicit one, whose rounding may differ from the fused kernel's.
+# Up to this length the explicit form trains faster on a CPU in 16-bit dtypes than torch's fused kernel, whose
+# backward is slow there (bench/decoder.py); both dtypes take it, so that they are compared like with like.
+# Without dropout the choice looks at device, dtype and shape only, so that a forward with gradients and one
+# without take the same path and give the same log-probabilities. With dropout the form is always the explicit
+# one, whose rounding may differ from the fused kernel's.
 SHORT = 128
 
 
@@ -24,7 +26,7 @@ class AttentionDropout:
     generator: torch.Generator
 
     def __call__(self, probabilities: Tensor) -> Tensor:
-        """Zero each fp32 entry with probability `rate` and scale the others by 1 / (1 - rate).
+        """Zero each fp32 entry with probability `rate` and scale the others, as the kind says.
 
         In fp32, because the factor has no exact bf16: rounded first, it would shrink the mean of every entry
         alike (by 0.16 % at rate 0.1); rounding the scaled entries errs in both directions.
@@ -32,7 +34,8 @@ class AttentionDropout:
         keep = 1.0 - self.dropout.rate
         kept = torch.empty_like(probabilities, dtype=torch.bool, requires_grad=False)
         kept.bernoulli_(keep, generator=self.generator)
-        return probabilities.masked_fill(~kept, 0.0) / keep
+        scale = keep if self.dropout.kind == "standard" else math.sqrt(keep)
+        return probabilities.masked_fill(~kept, 0.0) / scale
 
 
 def rotary_table(positions: Tensor, head_dim: int, theta: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -60,7 +63,7 @@ def attend(
 
     `mask`: boolean (B, 1, S, L), true where a query may look, or None for the causal mask (then S = L).
     """
-    short = queries.device.type == "cpu" and queries.dtype == torch.bfloat16 and keys.shape[2] <= SHORT
+    short = queries.device.type == "cpu" and queries.element_size() == 2 and keys.shape[2] <= SHORT
     if dropout is None and not short:
         return functional.scaled_dot_product_attention(
             queries, keys, values, attn_mask=mask, is_causal=mask is None, enable_gqa=True
@@ -80,11 +83,15 @@ def _attend_explicitly(
     if mask is None:
         mask = torch.ones(length, slots, dtype=torch.bool, device=queries.device).tril()[None, None]
     grouped = queries.reshape(batch, groups, -1, head_dim)  # the queries that share one key head, stacked
-    scores = (grouped @ keys.transpose(2, 3)) / math.sqrt(head_dim)
+    if queries.dtype == torch.float16:  # large products would overflow before they are scaled
+        scores = matmul(grouped / math.sqrt(head_dim), keys.transpose(2, 3))
+    else:
+        scores = matmul(grouped, keys.transpose(2, 3)) / math.sqrt(head_dim)
     scores = scores.view(batch, groups, heads // groups, length, slots)
     scores = scores.masked_fill(~mask.unsqueeze(2), float("-inf"))
     probabilities = scores.softmax(dim=-1, dtype=torch.float32)
     if dropout is not None:
         probabilities = dropout(probabilities)
     probabilities = probabilities.to(queries.dtype)
-    return (probabilities.view(batch, groups, -1, slots) @ values).view(batch, heads, length, head_dim)
+    mixed = matmul(probabilities.view(batch, groups, -1, slots), values)
+    return mixed.view(batch, heads, length, head_dim)

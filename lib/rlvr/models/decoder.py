@@ -15,6 +15,7 @@ from torch.nn import functional
 from rlvr.models.attention import AttentionDropout, attend, rotary_table, rotate
 from rlvr.models.cache import KvCache
 from rlvr.models.decoder_config import DecoderConfig
+from rlvr.models.products import linear
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Linear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Apply to the last dimension."""
         bias = None if self.bias is None else self.bias.to(x.dtype)
-        return functional.linear(x, self.weight.to(x.dtype), bias)
+        return linear(x, self.weight.to(x.dtype), bias)
 
 
 class RMSNorm(nn.Module):
@@ -183,7 +184,7 @@ class Decoder(nn.Module):
     def head(self, hidden: Tensor) -> Tensor:
         """Logits of hidden states: a product in the compute dtype, then fp32 if so configured."""
         if self.lm_head is None:
-            logits = functional.linear(hidden, self.model.embed_tokens.weight.to(hidden.dtype))
+            logits = linear(hidden, self.model.embed_tokens.weight.to(hidden.dtype))
         else:
             logits = self.lm_head(hidden)
         return logits.float() if self.logits_fp32 else logits

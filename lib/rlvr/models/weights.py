@@ -26,7 +26,8 @@ def weight_hash(named_tensors: Iterable[tuple[str, Tensor]]) -> str:
     return digest.hexdigest()
 
 
-def _weight_files(folder: Path) -> list[Path]:
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a policy folder; UserError names those that are missing."""
     if (folder / SHARD_INDEX).is_file():
         names = sorted(set(read_json(folder / SHARD_INDEX)["weight_map"].values()))
     else:
@@ -42,7 +43,7 @@ def _weight_files(folder: Path) -> list[Path]:
 
 def read_weights(folder: str | Path) -> Iterator[tuple[str, Tensor]]:
     """Yield each stored weight with its name, in its stored dtype, one at a time."""
-    for path in _weight_files(Path(folder)):
+    for path in weight_files(Path(folder)):
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118 - not a dict
                 yield name, file.get_tensor(name)

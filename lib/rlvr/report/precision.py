@@ -8,10 +8,13 @@ from typing import Any
 import pandas as pd
 
 from rlvr.analysis.files import AnalysisFiles
+from rlvr.analysis.hypothesis import BASES
 from rlvr.figures.captions import CAPTIONS
 from rlvr.files import read_json
 from rlvr.report import provenance as records
 from rlvr.report import tables, words
+from rlvr.report.mechanism import geometry_table, overlap_table
+from rlvr.report.modes import modes_table
 from rlvr.report.page import as_yaml, read_figures, write_page
 
 DATA_FILES = ("precision.html",)
@@ -27,28 +30,36 @@ QUESTIONS = {
 class ReportInputs:
     """Files that the report reads.
 
-    `figures` is the folder of the SVG files; `provenance_labels` are (mode, seed, repeat) of `provenance`, in
-    the same order.
+    `figures` is the folder of the SVG files; `labels` are (mode, seed, repeat) of `provenance`, in the same
+    order; `geometry` has a table a mode.
     """
 
     analysis: AnalysisFiles
     figures: str | Path
     manifest: str | Path
     provenance: Sequence[str | Path]
-    provenance_labels: Sequence[Sequence[Any]]
+    labels: Sequence[Sequence[Any]]
+    geometry: Sequence[str | Path]
+    overlap: str | Path
 
 
 def _verdicts(claims: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """By arm: each whole claim with its parts."""
-    arms: dict[str, list[dict[str, Any]]] = {}
+    """By arm and hypothesis: the whole claim at equal steps and at equal progress, each with its parts."""
+    arms: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for claim in claims:
-        own = arms.setdefault(claim["arm"], [])
+        found = arms.setdefault(claim["arm"], {}).setdefault(claim["id"], [])
         if claim["headline"]:
-            own.append({"claim": claim, "question": QUESTIONS[claim["id"]], "parts": []})
+            found.append({"claim": claim, "basis": BASES[claim["basis"]], "parts": []})
         else:
-            own[-1]["parts"].append(claim)
+            found[-1]["parts"].append(claim)
     return [
-        {"arm": arm, "reference": found[0]["claim"]["reference"], "hypotheses": found}
+        {
+            "arm": arm,
+            "reference": next(iter(found.values()))[0]["claim"]["reference"],
+            "hypotheses": [
+                {"id": name, "question": QUESTIONS[name], "bases": bases} for name, bases in found.items()
+            ],
+        }
         for arm, found in arms.items()
     ]
 
@@ -56,14 +67,18 @@ def _verdicts(claims: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _content(inputs: ReportInputs, config: Mapping[str, Any]) -> dict[str, Any]:
     """Everything that the template shows."""
     files = inputs.analysis
-    runs, arms, weights, components = (
-        pd.read_csv(path) for path in (files.runs, files.arms, files.weights, files.variance_components)
-    )
+    runs, arms, modes, weights, components, predictions, missing = (
+        pd.read_csv(path)
+        for path in (
+            files.runs, files.arms, files.modes, files.weights, files.variance_components, files.predictions,
+            files.missing,
+        )
+    )  # fmt: skip
     claims, manifest = read_json(files.hypotheses), read_json(inputs.manifest)
     provenance = [read_json(path) for path in inputs.provenance]
     study = config["precision"]
     names, analysis = list(dict.fromkeys(arms["arm"])), study["analysis"]
-    labels = inputs.provenance_labels
+    labels = inputs.labels
     factors = words.arm_factors(provenance, labels)
     return {
         "name": config["name"],
@@ -71,7 +86,10 @@ def _content(inputs: ReportInputs, config: Mapping[str, Any]) -> dict[str, Any]:
         "lead": f"Report of the precision study. Reference arm: {analysis['reference']}.",
         "verdicts": _verdicts(claims),
         "gains": read_json(files.gain),
+        "uncompared": "" if claims else words.uncompared_sentence(runs, missing, analysis["reference"]),
+        "missing": tables.missing_table(missing),
         "warnings": [
+            *words.missing_sentences(missing, runs),
             *words.near_zero_sentences(runs),
             *words.inert_sentences(provenance),
             *words.same_weights_sentences(runs),
@@ -81,15 +99,21 @@ def _content(inputs: ReportInputs, config: Mapping[str, Any]) -> dict[str, Any]:
         + words.elsewhere_sentences(runs, labels),
         "factors_table": words.factors_table(factors),
         "notes": words.note_sentences(provenance) + words.repeat_sentences(components),
+        "perfectible": words.perfectible_sentences(manifest, modes),
+        "predictions": tables.predictions_table(predictions),
+        "prediction_notes": tables.prediction_notes(predictions),
         "figures": read_figures(inputs.figures, CAPTIONS),
         "results": [
+            modes_table(modes),
             tables.gains_table(arms, runs, analysis["confidence"]),
             tables.strata_table(runs),
             tables.kl_table(arms),
             tables.weights_table(weights),
         ],
+        "mechanism": [geometry_table(inputs.geometry), overlap_table(inputs.overlap)] if labels else [],
         "details": [
             tables.claims_table(claims),
+            tables.matches_table(pd.read_csv(files.matches)),
             tables.components_table(components),
             tables.pass_table(runs),
         ],

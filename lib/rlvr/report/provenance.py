@@ -65,7 +65,7 @@ def flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 # What a run is called, and what every run's own copy says again.
-LABEL_KEYS = ("job.mode", "job.seed", "job.rep", "mode.name", "notes")
+LABEL_KEYS = ("job.seed", "job.rep", "mode.name", "notes")
 # Differ in every run and are shown by run; what else differs is shown by arm.
 RUN_KEYS = ("weight_hash", "seconds")
 

@@ -6,16 +6,27 @@ from typing import Any
 import pandas as pd
 
 from rlvr.analysis.gains import gain_rows
-from rlvr.analysis.hypothesis import POOLED, p_words, ratio_words
-from rlvr.analysis.load import POINTS, SEED_REPEAT
+from rlvr.analysis.hypothesis import p_words, ratio_words
+from rlvr.analysis.load import SEED_REPEAT
 from rlvr.analysis.tables import BASE_STRATUM
 from rlvr.report.page import Table, number
+from rlvr.statistics.samples import POINTS
 
 
 def _interval(low: float | None, high: float | None, pattern: str) -> str:
     if low is None or high is None or pd.isna(low) or pd.isna(high):
         return ""
     return f" [{number(low, pattern)}, {number(high, pattern)}]"
+
+
+def _ratio(ratio: float | None) -> str:
+    return "–" if ratio is None or pd.isna(ratio) else ratio_words(ratio)
+
+
+def _ratio_interval(ratio: float | None, low: float | None, high: float | None) -> str:
+    """A ratio with its interval, bounds in words where a number would pretend too much."""
+    told = _ratio(ratio)
+    return told if "–" in (_ratio(low), _ratio(high)) else f"{told} [{_ratio(low)}, {_ratio(high)}]"
 
 
 def _by_task(caption: str, arms: pd.DataFrame, cell: Mapping[tuple[str, str], str]) -> Table:
@@ -85,18 +96,20 @@ def kl_table(arms: pd.DataFrame) -> Table:
 
 
 def pass_table(runs: pd.DataFrame) -> Table:
-    """pass@k by arm and task, means over all runs."""
+    """pass@k by arm and task, means over seeds."""
+    seeds = runs[runs["rep"] == SEED_REPEAT]
     columns = sorted((name for name in runs if name.startswith("pass_at_")), key=lambda name: int(name[8:]))
-    means = runs.groupby(["task", "arm"], sort=False)[columns].mean()
+    means = seeds.groupby(["task", "arm"], sort=False)[columns].mean()
     rows = tuple(
         (task, arm, *(number(value, "{:.3f}") for value in row))
         for (task, arm), row in zip(means.index, means.to_numpy(), strict=True)
     )
-    return Table("pass@k, mean over runs", ("task", "arm", *(f"pass@{name[8:]}" for name in columns)), rows)
+    return Table("pass@k, mean over seeds", ("task", "arm", *(f"pass@{name[8:]}" for name in columns)), rows)
 
 
 def weights_table(weights: pd.DataFrame) -> Table:
-    """Sparsity and relative change by arm."""
+    """Sparsity and relative change by arm, over seeds."""
+    seeds = weights[weights["rep"] == SEED_REPEAT]
     rows = tuple(
         (
             arm,
@@ -104,39 +117,116 @@ def weights_table(weights: pd.DataFrame) -> Table:
             number(own["sparsity"].std() * 100, "{:.1f}"),
             number(own["relative_change"].mean(), "{:.4f}"),
         )
-        for arm, own in weights.groupby("arm", sort=False)
+        for arm, own in seeds.groupby("arm", sort=False)
     )
-    head = ("arm", "weights equal to the base's in bf16, %", "sd over runs", "relative weight change")
+    head = ("arm", "weights equal to the base's in bf16, %", "sd over seeds", "relative weight change")
     return Table("How far the weights moved", head, rows)
 
 
 def components_table(components: pd.DataFrame) -> Table:
-    """Standard deviations by component of variance."""
+    """Variances by component with their intervals, and standard deviations."""
     rows = tuple(
         (
             row.arm,
             row.task,
-            row.component.replace("_", "-"),
+            row.component.replace("_", " "),
             number(row.sd_points, "{:.2f}"),
-            number(row.variance_points2, "{:.3f}"),
-            number(row.sampling_variance_points2, "{:.3f}"),
+            number(row.variance_points2, "{:.3f}")
+            + _interval(row.variance_low_points2, row.variance_high_points2, "{:.3g}"),
             "" if pd.isna(row.note) else row.note,
         )
         for row in components.itertuples()
     )
-    head = ("arm", "task", "component", "sd, points", "variance", "of sampling", "note")
-    return Table("Variance components of accuracy (points²), sampling noise taken out", head, rows)
+    head = ("arm", "task", "component", "sd, points", "variance [interval]", "note")
+    caption = (
+        "Variance components of accuracy, points² (variance_components.csv): between training seeds and "
+        "between repeats of a seed with the sampling noise taken out, and that noise itself"
+    )
+    return Table(caption, head, rows)
+
+
+# Quantities of predictions.csv whose findings are ratios begin so.
+RATIO_QUANTITIES = ("Var[ΔJ]", "KL")
+
+
+def predictions_table(predictions: pd.DataFrame) -> Table:
+    """What the source study predicts of each arm, and what was found, at equal steps and progress.
+
+    The last column is the place of the row's `how` in `prediction_notes`.
+    """
+    notes = prediction_notes(predictions)
+    rows = tuple(
+        (
+            row.quantity,
+            row.arm,
+            f"equal {row.basis}",
+            row.prediction,
+            _ratio_interval(row.found, row.low, row.high)
+            if row.quantity.startswith(RATIO_QUANTITIES)
+            else number(row.found) + _interval(row.low, row.high, "{:.3g}"),
+            "–" if pd.isna(row.agrees) else row.agrees,
+            str(notes.index(row.how) + 1),
+        )
+        for row in predictions.itertuples()
+    )
+    head = ("quantity", "arm", "compared at", "predicted", "found [interval]", "agrees", "note")
+    caption = (
+        "Predictions and findings (predictions.csv): differences in points for E[ΔJ], ratios arm / reference "
+        "for Var[ΔJ] and KL, shares for sparsity; whether they agree follows the verdicts above"
+    )
+    return Table(caption, head, rows)
+
+
+def prediction_notes(predictions: pd.DataFrame) -> list[str]:
+    """How the findings were computed and what they hold by construction, each text once."""
+    return list(dict.fromkeys(predictions["how"]))
+
+
+def missing_table(missing: pd.DataFrame) -> Table:
+    """The runs that are left out, and why."""
+    rows = tuple((row.arm, str(row.seed), str(row.rep), row.reason) for row in missing.itertuples())
+    return Table("Runs left out (missing.csv)", ("arm", "seed", "repeat", "reason"), rows)
+
+
+def matches_table(matches: pd.DataFrame) -> Table:
+    """Which step of each arm stands for it at equal progress, and each run's own progress there."""
+    rows = tuple(
+        (
+            row.arm,
+            row.run_arm,
+            str(row.seed),
+            row.measure,
+            number(row.level),
+            number(row.step, "{:.0f}"),
+            number(row.progress),
+            number(row.arm_progress),
+            number(row.last_progress),
+            "yes" if row.matched else f"no: {row.reason}",
+        )
+        for row in matches.itertuples()
+    )
+    head = (
+        "compared arm", "run of", "seed", "measure", "level", "step chosen", "progress there",
+        "mean of the arm", "at the last step", "matched",
+    )  # fmt: skip
+    return Table(
+        "Checkpoints at equal on-task progress (matches.csv): KL in nats or gain in points", head, rows
+    )
 
 
 def _detectable(claim: Mapping[str, Any]) -> str:
-    if claim["power"] is not None:
-        return f"power {claim['power']:.2f}"
-    if not claim["detectable_by"]:
+    """The smallest margin or ratio that the test shows with 80 % power, as `detectable_by` says."""
+    by = claim["detectable_by"]
+    if not by:
         return "–"
     if claim["detectable"] is None:
         return "none"
-    alone = " on a single task" if claim["task"] == POOLED else ""
-    return f"ratio {ratio_words(claim['detectable'])}{alone}"
+    if "points" in by:
+        return f"margin {claim['detectable']:.1f} points"
+    told = ratio_words(claim["detectable"])
+    if "margin" in by:
+        return f"margin, factor {told}"
+    return f"ratio {told} on a single task" if "single task" in by else f"ratio {told}"
 
 
 def _beside(claim: Mapping[str, Any]) -> str:
@@ -150,13 +240,17 @@ def claims_table(claims: Sequence[Mapping[str, Any]]) -> Table:
         (
             claim["id"],
             claim["arm"],
+            f"equal {claim['basis']}",
             claim["part"],
             claim["task"],
-            number(claim["effect"]) + _interval(claim["low"], claim["high"], "{:.3g}"),
+            number(claim["effect"]) + _interval(claim["low"], claim["high"], "{:.3g}")
+            if claim["id"] == "H1"
+            else _ratio_interval(claim["effect"], claim["low"], claim["high"]),
             claim["test"] or "–",
             number(claim["pvalue"], "{:.4f}"),
             number(claim["pvalue_adjusted"], "{:.4f}"),
             _beside(claim),
+            number(claim["power"], "{:.2f}"),
             _detectable(claim),
             claim["verdict"],
         )
@@ -164,7 +258,12 @@ def claims_table(claims: Sequence[Mapping[str, Any]]) -> Table:
         if claim["effect_name"]
     )
     head = (
-        "", "arm", "part", "task", "effect [interval]", "test", "p", "adjusted p", "Brown–Forsythe",
-        "power, or ratio found at 80 %", "verdict",
+        "", "arm", "compared at", "part", "task", "effect [interval]", "test", "p", "adjusted p",
+        "Brown–Forsythe", "power", "shown with 80 % power", "verdict",
     )  # fmt: skip
-    return Table("All tests; effects are differences in points (H1) or ratios (H2, H3)", head, rows)
+    caption = (
+        "All tests (hypotheses.json); effects are differences in points (H1) or ratios (H2, H3). Power: "
+        "of equivalence, were the arms alike; of a larger or more variable arm, at the smallest ratio of "
+        "interest"
+    )
+    return Table(caption, head, rows)

@@ -46,16 +46,16 @@ class BatchedEngine(ABC):
         """The engine's own weights."""
 
     @abstractmethod
-    def _prefill(self, prompts: list[tuple[int, ...]], rows: Tensor, max_tokens: int) -> Tensor:
-        """Compute each prompt once, then let row r of the batch continue prompt `rows[r]`; logits (R, V)."""
+    def _prefill(self, prompts: list[tuple[int, ...]], max_tokens: int) -> Tensor:
+        """Begin a batch with a branch for each prompt; the next logits (B, V)."""
 
     @abstractmethod
     def _advance(self, tokens: Tensor) -> Tensor:
-        """Append one token (R,) to each row of the batch; the next logits (R, V)."""
+        """Append one token (B,) to each branch of the batch; the next logits (B, V)."""
 
     @abstractmethod
-    def _keep(self, rows: Tensor) -> None:
-        """Reduce the batch to the given rows."""
+    def _keep(self, branches: Tensor) -> None:
+        """Make the batch one of copies of the given branches, in that order and possibly repeated."""
 
     @abstractmethod
     def _release(self) -> None:
@@ -87,20 +87,33 @@ class BatchedEngine(ABC):
         )
 
     def _draw(self, rows: list[Row], params: SamplingParams) -> list[Rollout]:
-        prompts = {row.request: row.prompt_ids for row in rows}
-        position = {request: index for index, request in enumerate(prompts)}
-        prompt_of_row = torch.tensor([position[row.request] for row in rows], device=self._device)
+        """Draw the rows together; those that agree so far are one branch, which is computed once."""
+        prompts = list(dict.fromkeys(row.prompt_ids for row in rows))
+        position = {prompt: index for index, prompt in enumerate(prompts)}
+        branch = torch.tensor([position[row.prompt_ids] for row in rows], device=self._device)
         drawing = Drawing(rows, params, self._tokenizer, self._end_ids, self._device)
         try:
-            tokens = drawing.draw(self._prefill(list(prompts.values()), prompt_of_row, params.max_tokens))
+            logits = self._prefill(prompts, params.max_tokens)
+            tokens = drawing.draw(logits[branch])
             while (kept := drawing.remaining()) is not None:
-                if len(kept) < len(tokens):
-                    self._keep(kept)
-                    tokens = tokens[kept]
-                tokens = drawing.draw(self._advance(tokens))
+                logits, branch = self._continue(logits.shape, branch[kept], tokens[kept])
+                tokens = drawing.draw(logits[branch])
         finally:
             self._release()
         return drawing.rollouts()
+
+    def _continue(self, shape: torch.Size, branch: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """The next logits of each distinct continuation of a branch, and the continuation of each row.
+
+        `shape` (B, V) is that of the logits before; `branch` and `tokens` (R,) are the rows that go on.
+        """
+        branches, vocabulary = shape
+        continued, branch = torch.unique(branch * vocabulary + tokens, return_inverse=True)
+        parents = continued // vocabulary
+        # A copy of the cache, so only where a branch has split or ended.
+        if len(parents) != branches or len(parents.unique()) != branches:
+            self._keep(parents)
+        return self._advance(continued % vocabulary), branch
 
     def __enter__(self) -> Self:
         return self

@@ -18,7 +18,8 @@ class NativeEngine(BatchedEngine):
 
     With `share_weights` a given decoder that is stored and computed in `dtype` is used itself, not copied:
     for weights that do not change while the engine is open. Any other model is copied all the same.
-    The cache of a batch takes 2 × layers × kv_heads × head_dim × (prompt + max_tokens) numbers a row.
+    The cache of a batch takes 2 × layers × kv_heads × head_dim × (prompt + max_tokens) numbers for each
+    distinct beginning of a response, so as many as there are rows at most.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class NativeEngine(BatchedEngine):
         """The weights that it samples with."""
         return self._model.named_parameters()
 
-    def _prefill(self, prompts: list[tuple[int, ...]], rows: Tensor, max_tokens: int) -> Tensor:
+    def _prefill(self, prompts: list[tuple[int, ...]], max_tokens: int) -> Tensor:
         lengths = torch.tensor([len(prompt) for prompt in prompts], device=self._device)
         longest = max(map(len, prompts))
         padded = [[*prompt, *[0] * (longest - len(prompt))] for prompt in prompts]
@@ -63,16 +64,17 @@ class NativeEngine(BatchedEngine):
         last = hidden[torch.arange(len(prompts), device=self._device), lengths - 1]
         cache.lengths, cache.longest = lengths, longest
         # The last token drawn is never fed back, so it needs no slot.
-        self._cache = cache.select(rows, capacity=longest + max_tokens - 1)
-        return self._model.head(last)[rows]
+        everyone = torch.arange(len(prompts), device=self._device)
+        self._cache = cache.select(everyone, capacity=longest + max_tokens - 1)
+        return self._model.head(last)
 
     def _advance(self, tokens: Tensor) -> Tensor:
         hidden = self._model.hidden(tokens[:, None], cache=self._cache)
         self._cache.advance()
         return self._model.head(hidden[:, 0])
 
-    def _keep(self, rows: Tensor) -> None:
-        self._cache = self._cache.select(rows)
+    def _keep(self, branches: Tensor) -> None:
+        self._cache = self._cache.select(branches)
 
     def _release(self) -> None:
         self._cache = None

@@ -58,20 +58,19 @@ class TransformersEngine(BatchedEngine):
             for start in range(0, len(alike), self._max_batch_rows):
                 yield alike[start : start + self._max_batch_rows]
 
-    def _prefill(self, prompts: list[tuple[int, ...]], rows: Tensor, max_tokens: int) -> Tensor:
+    def _prefill(self, prompts: list[tuple[int, ...]], max_tokens: int) -> Tensor:
         input_ids = torch.tensor(prompts, dtype=torch.long, device=self._device)
         output = self._model(input_ids=input_ids, use_cache=True)
         self._past = output.past_key_values
-        self._keep(rows)
-        return output.logits[:, -1][rows]
+        return output.logits[:, -1]
 
     def _advance(self, tokens: Tensor) -> Tensor:
         output = self._model(input_ids=tokens[:, None], past_key_values=self._past, use_cache=True)
         self._past = output.past_key_values
         return output.logits[:, -1]
 
-    def _keep(self, rows: Tensor) -> None:
-        self._past.batch_select_indices(rows)
+    def _keep(self, branches: Tensor) -> None:
+        self._past.batch_select_indices(branches)
 
     def _release(self) -> None:
         self._past = None

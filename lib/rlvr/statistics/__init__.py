@@ -9,10 +9,15 @@ from rlvr.statistics.equivalence import (
     welch_greater,
 )
 from rlvr.statistics.power import (
+    equivalence_detectable_margin,
     equivalence_power,
+    greater_detectable_difference,
+    greater_power,
     minimal_detectable_variance_ratio,
     permutation_detectable_variance_ratio,
+    variance_test_power,
 )
+from rlvr.statistics.ratio_interval import permutation_variance_ratio_interval
 from rlvr.statistics.variance import (
     PermutationResult,
     RatioInterval,
@@ -40,18 +45,23 @@ __all__ = [
     "agreeing_verdict",
     "brown_forsythe_one_sided",
     "either_verdict",
+    "equivalence_detectable_margin",
     "equivalence_power",
     "equivalence_test",
     "equivalence_verdict",
+    "greater_detectable_difference",
+    "greater_power",
     "holm",
     "mean_interval",
     "minimal_detectable_variance_ratio",
     "more_variable_verdict",
     "permutation_detectable_variance_ratio",
+    "permutation_variance_ratio_interval",
     "pooled_variance_ratio_interval",
     "split_half_components",
     "variance_ratio_interval",
     "variance_ratio_permutation_test",
+    "variance_test_power",
     "welch_greater",
     "within_group_components",
 ]

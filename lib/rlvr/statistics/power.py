@@ -1,83 +1,170 @@
-"""What the tests could have seen: detectable variance ratios and the power of the equivalence test."""
+"""What the tests can see: power, detectable variance ratios and the power of the equivalence test."""
 
 import math
+from collections.abc import Callable
 from functools import cache
+from typing import Literal, get_args
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, special, stats
 
-from rlvr.statistics.splits import all_splits, random_splits
+from rlvr.statistics.critical import brown_forsythe_critical_ratios, permutation_critical_ratios
 
-# Monte Carlo settings of `permutation_detectable_variance_ratio`: its result is good to about 5 %.
-SIMULATIONS = 2_000
-LARGEST_SPLITS = 1_000
-LARGEST_LOG_RATIO = math.log(1e6)
+VarianceTest = Literal["permutation", "f", "brown_forsythe"]
+# Ratios beyond this are not looked for.
+LARGEST_RATIO = 1e6
+# Quadrature over the estimated standard error, and the probability left out on either side.
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(100)
+TAIL = 1e-13
+# Quadrature over the arms' shares of the estimated variance.
+SHARE_NODES, SHARE_WEIGHTS = np.polynomial.legendre.leggauss(24)
+
+
+def _check(n: int, alpha: float, power: float) -> None:
+    if n < 2:
+        raise ValueError(f"n is {n}; a variance needs at least 2 values per arm")
+    if not (0 < alpha < 1 and 0 < power < 1):
+        raise ValueError(f"alpha is {alpha} and power {power}; allowed: between 0 and 1")
 
 
 def minimal_detectable_variance_ratio(n: int, alpha: float = 0.05, power: float = 0.8) -> float:
     """The smallest true variance ratio that a one-sided F test of n against n values finds with this power.
 
     F(1 − α) / F(1 − power), both with (n − 1, n − 1) degrees of freedom; normal theory. The permutation test
-    needs more: `permutation_detectable_variance_ratio`.
+    needs more: `permutation_detectable_variance_ratio`. ValueError with n below 2.
     """
-    if n < 2:
-        raise ValueError(f"n is {n}; a variance needs at least 2 values per arm")
-    if not (0 < alpha < 1 and 0 < power < 1):
-        raise ValueError(f"alpha is {alpha} and power {power}; allowed: between 0 and 1")
+    _check(n, alpha, power)
     quantile = stats.f(n - 1, n - 1).ppf
     return float(quantile(1 - alpha) / quantile(1 - power))
 
 
-def _rejections(values: np.ndarray, splits: np.ndarray, alpha: float, exact: bool) -> float:
-    """Share of the rows of `values` (reference half, treatment half; each centred) that the test rejects."""
-    n = values.shape[1] // 2
-    sums, squares = values @ splits.T, (values**2) @ splits.T
-    total = (values**2).sum(axis=1, keepdims=True)
-    # The values of a row sum to zero, so both halves of a split have sums of the same size.
-    spread_t, spread_r = squares - sums**2 / n, total - squares - sums**2 / n
-    observed = (values[:, n:] ** 2).sum(axis=1) / (values[:, :n] ** 2).sum(axis=1)
-    reached = (spread_t >= spread_r * observed[:, None] * (1 - 1e-9)).sum(axis=1)
-    pvalues = reached / len(splits) if exact else (reached + 1) / (len(splits) + 1)
-    return float((pvalues <= alpha).mean())
+@cache
+def variance_test_power(
+    n: int, ratio: float, alpha: float = 0.05, test: VarianceTest = "permutation"
+) -> float:
+    """Power of a one-sided test that the treatment is more variable, at a true variance ratio, normal data.
+
+    n values per arm. The F test's is exact; the others' come from `rlvr.statistics.critical` (seeded), with
+    a standard error of at most 0.01 (`permutation`) and 0.003 (`brown_forsythe`). ValueError with n below 2
+    (3 for Brown–Forsythe), alpha outside (0, 0.5), a ratio that is not above 0 or an unknown test.
+    """
+    least = 3 if test == "brown_forsythe" else 2
+    if n < least:
+        raise ValueError(f"n is {n}; this test needs at least {least} values per arm")
+    if not 0 < alpha < 0.5:
+        raise ValueError(f"alpha is {alpha}; allowed: between 0 and 0.5")
+    if not ratio > 0:
+        raise ValueError(f"the variance ratio is {ratio}; it must be above 0")
+    if test not in get_args(VarianceTest):
+        raise ValueError(f"unknown test {test!r}; allowed: {', '.join(get_args(VarianceTest))}")
+    tail = stats.f(n - 1, n - 1)
+    if test == "f":
+        return float(tail.sf(tail.ppf(1 - alpha) / ratio))
+    find = permutation_critical_ratios if test == "permutation" else brown_forsythe_critical_ratios
+    return float(tail.sf(find(n, alpha) / ratio).mean())
 
 
 @cache
-def permutation_detectable_variance_ratio(
-    n: int, alpha: float = 0.05, power: float = 0.8, seed: int = 0
-) -> float | None:
+def permutation_detectable_variance_ratio(n: int, alpha: float = 0.05, power: float = 0.8) -> float | None:
     """As `minimal_detectable_variance_ratio`, for the centred permutation test, by simulation of normal data.
 
-    None where no ratio up to a million is found with this power, as when the smallest possible p exceeds
-    alpha.
+    Good to about 2 %. None where no ratio up to a million is found with this power, as when the smallest
+    possible p exceeds alpha. ValueError with n below 2 or a power that is not above alpha.
     """
-    if n < 2:
-        raise ValueError(f"n is {n}; a variance needs at least 2 values per arm")
-    rng = np.random.default_rng(seed)
-    exact = math.comb(2 * n, n) <= LARGEST_SPLITS
-    chosen = all_splits(2 * n, n) if exact else random_splits(2 * n, n, LARGEST_SPLITS - 1, rng)
-    splits = chosen.astype(float)
-    arms = rng.standard_normal((SIMULATIONS, 2, n))
-    arms -= arms.mean(axis=2, keepdims=True)
+    _check(n, alpha, power)
+    if power <= alpha:
+        raise ValueError(f"the power, {power}, must be above alpha, {alpha}")
 
-    def power_at(log_ratio: float) -> float:
-        scaled = arms * np.array([1.0, math.exp(log_ratio / 2)])[:, None]
-        return _rejections(scaled.reshape(SIMULATIONS, 2 * n), splits, alpha, exact)
+    def lacking(log_ratio: float) -> float:
+        return variance_test_power(n, math.exp(log_ratio), alpha) - power
 
-    low, high = 0.0, LARGEST_LOG_RATIO
-    if power_at(high) < power:
+    largest = math.log(LARGEST_RATIO)
+    if lacking(largest) < 0:
         return None
-    while high - low > 0.005:
-        middle = (low + high) / 2
-        low, high = (low, middle) if power_at(middle) >= power else (middle, high)
-    return math.exp(high)
+    return math.exp(optimize.brentq(lacking, 0.0, largest, xtol=1e-4))
 
 
 def equivalence_power(standard_error: float, degrees: float, margin: float, alpha: float = 0.05) -> float:
-    """Power of the two one-sided t tests if the true difference is zero: 2·T(margin/se − t_{1−α}) − 1, or 0.
+    """Power of the two one-sided t tests if the true difference is zero and the values are normal.
 
-    T is the central t distribution with `degrees` degrees of freedom, the usual approximation.
+    `standard_error` is the true one of the difference; the test estimates it with `degrees` of freedom. The
+    tests reject where |difference| ≤ margin − t_{1−α}·ŝe, so the power is the mean of P(|Z| ≤ (margin −
+    t_{1−α}·ŝe)/se) over ŝe = se·√(χ²/degrees), with Z normal (Phillips 1990, J. Pharmacokinet. Biopharm.
+    18:137). Exact for the pooled t test; for Welch's see `arms_equivalence_power`.
     """
     if standard_error == 0:
         return 1.0
-    reach = margin / standard_error - stats.t(degrees).ppf(1 - alpha)
-    return max(0.0, float(2 * stats.t(degrees).cdf(reach) - 1))
+    reach = margin / standard_error
+    if math.isinf(degrees):
+        return max(0.0, 2 * float(special.ndtr(reach - special.ndtri(1 - alpha))) - 1)
+    return _claimed(reach, float(special.stdtrit(degrees, 1 - alpha)), degrees)
+
+
+def equivalence_detectable_margin(
+    standard_error: float, degrees: float, alpha: float = 0.05, power: float = 0.8
+) -> float:
+    """The smallest margin at which `equivalence_power` is `power`, in the unit of the standard error."""
+    if standard_error == 0:
+        return 0.0
+
+    def lacking(reach: float) -> float:
+        return equivalence_power(1.0, degrees, reach, alpha) - power
+
+    return standard_error * optimize.brentq(lacking, *_bracket(lacking))
+
+
+def greater_power(standard_error: float, degrees: float, difference: float, alpha: float = 0.05) -> float:
+    """Power of a one-sided t test at a true difference of means: the noncentral t law, normal data."""
+    critical = special.stdtrit(degrees, 1 - alpha)
+    return 1.0 - float(special.nctdtr(degrees, difference / standard_error, critical))
+
+
+def greater_detectable_difference(
+    standard_error: float, degrees: float, alpha: float = 0.05, power: float = 0.8
+) -> float:
+    """The smallest true difference of means at which `greater_power` is `power`."""
+
+    def lacking(reach: float) -> float:
+        return greater_power(1.0, degrees, reach, alpha) - power
+
+    return standard_error * optimize.brentq(lacking, *_bracket(lacking))
+
+
+def _bracket(lacking: Callable[[float], float]) -> tuple[float, float]:
+    """Where an increasing function changes its sign, by doubling from 1."""
+    high = 1.0
+    while lacking(high) < 0:
+        high *= 2
+    return 1e-9, high
+
+
+def arms_equivalence_power(n: int, sd: float, margin: float, alpha: float = 0.05) -> float:
+    """Power of `equivalence_test` between two arms of n normal values with the same mean and the same `sd`.
+
+    Welch's degrees of freedom are (n − 1)/(B² + (1 − B)²), where B, an arm's share of the estimated variance,
+    is Beta((n − 1)/2, (n − 1)/2) and independent of the estimated standard error: the power is the mean over
+    B. ValueError with n below 2.
+    """
+    if n < 2:
+        raise ValueError(f"n is {n}; a variance needs at least 2 values per arm")
+    if sd == 0:
+        return 1.0
+    shares = special.betaincinv((n - 1) / 2, (n - 1) / 2, (SHARE_NODES + 1) / 2)
+    quantiles = special.stdtrit((n - 1) / (shares**2 + (1 - shares) ** 2), 1 - alpha)
+    reach = margin / (sd * math.sqrt(2 / n))
+    powers = [_claimed(reach, float(quantile), 2 * n - 2) for quantile in quantiles]
+    return float(np.average(powers, weights=SHARE_WEIGHTS))
+
+
+def _claimed(reach: float, quantile: float, degrees: float) -> float:
+    """P(|Z| ≤ reach − quantile·√(χ²/degrees)), by Gauss–Legendre quadrature over χ."""
+    # Between the far tails of χ, and no further than where nothing is claimed.
+    start, end = np.sqrt(2 * special.gammaincinv(degrees / 2, [TAIL, 1 - TAIL]))
+    end = min(end, reach / quantile * math.sqrt(degrees))
+    if end <= start:
+        return 0.0
+    chi = start + (end - start) * (NODES + 1) / 2
+    log_density = (degrees - 1) * np.log(chi) - chi**2 / 2 - special.gammaln(degrees / 2)
+    density = np.exp(log_density - (degrees / 2 - 1) * math.log(2))
+    inside = 2 * special.ndtr(reach - quantile * chi / math.sqrt(degrees)) - 1
+    return float(np.clip((WEIGHTS * density * inside).sum() * (end - start) / 2, 0.0, 1.0))

@@ -7,6 +7,9 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 
+# A share in [0, 1] times this is in points.
+POINTS = 100.0
+
 # Rounding leaves about 1e-16 of a value's size behind when equal values are centred; below this share of the
 # largest value a spread is taken as none.
 ROUNDING_SHARE = 1e-12

@@ -8,12 +8,17 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from rlvr.statistics.samples import Array, as_sample, rounding_variance
-from rlvr.statistics.splits import all_splits, random_splits
+from rlvr.statistics.splits import Splits, all_splits, random_splits
 
 # In a mean over tasks a zero variance must not swallow the other tasks: log ratios are cut to ±this.
 LOG_RATIO_LIMIT = 50.0
 # Log ratios this near are ties: splits that only swap equal values must not fall to one side by rounding.
 TIE = 1e-9
+# Sums of squares give a log ratio to about 1e-16 / SMALL_SHARE; within SURE of the observed one, or with a
+# side below SMALL_SHARE of all the spread, a split is computed anew from its centred values.
+SMALL_SHARE = 1e-8
+SURE = 1e-6
+BLOCK = 20_000
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,39 @@ def _log_ratios(reference: Array, treatment: Array, rounding: Array) -> Array:
     return np.clip(logs, -LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).mean(axis=-1)
 
 
+def _reached(pooled: Array, splits: Splits, observed: float, rounding: Array, mirrored: bool) -> int:
+    """How many splits (true where a run is in the treatment half) have a statistic of at least `observed`.
+
+    With `mirrored`, their mirror images, which have the opposite statistic, are counted too. All are
+    compared by sums and sums of squares, which is fast but loses the digits of a small spread; those near
+    the observed statistic, or with a side that hardly varies, are then compared by `_log_ratios`.
+    """
+    squares, weights = pooled**2, splits.astype(np.float64)
+    chosen, left = int(splits[0].sum()), len(pooled) - int(splits[0].sum())
+    sums, parts = weights @ pooled, weights @ squares
+    spread_t = parts - sums**2 / chosen
+    spread_r = squares.sum(axis=0) - parts - (pooled.sum(axis=0) - sums) ** 2 / left
+    small = np.minimum(spread_t, spread_r) <= SMALL_SHARE * squares.sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(spread_t * ((left - 1) / (chosen - 1)) / spread_r).mean(axis=1)
+        near = np.abs(np.abs(logs) - abs(observed)) <= SURE
+    unsure = small.any(axis=1) | near
+    reached = _count(logs[~unsure], observed, mirrored)
+    if unsure.any():
+        masks = splits[unsure]
+        sides = (
+            pooled[np.nonzero(mask)[1]].reshape(len(masks), -1, pooled.shape[1]) for mask in (~masks, masks)
+        )
+        reached += _count(_log_ratios(*sides, rounding), observed - TIE, mirrored)
+    return reached
+
+
+def _count(statistics: Array, least: float, mirrored: bool) -> int:
+    """How many reach `least`, with their opposites if `mirrored`."""
+    reached = np.count_nonzero(statistics >= least)
+    return int(reached + np.count_nonzero(-statistics >= least)) if mirrored else int(reached)
+
+
 def variance_ratio_permutation_test(
     reference: ArrayLike,
     treatment: ArrayLike,
@@ -97,12 +135,11 @@ def variance_ratio_permutation_test(
         splits = all_splits(n, chosen)
     else:
         splits = random_splits(n, chosen, monte_carlo, np.random.default_rng(seed))
-    reached = 0
-    for block in np.array_split(splits, math.ceil(len(splits) / 20_000)):
-        sides = (
-            pooled[np.nonzero(mask)[1]].reshape(len(block), -1, pooled.shape[1]) for mask in (~block, block)
-        )
-        reached += int((_log_ratios(*sides, rounding) >= observed - TIE).sum())
+    # Of all splits of equal arms the first half are the mirror images of the second.
+    mirrored = exact and 2 * chosen == n
+    compared = splits[: len(splits) // 2] if mirrored else splits
+    blocks = np.array_split(compared, math.ceil(len(compared) / BLOCK))
+    reached = sum(_reached(pooled, block, observed, rounding, mirrored) for block in blocks)
     pvalue = reached / len(splits) if exact else (reached + 1) / (len(splits) + 1)
     with np.errstate(over="ignore"):
         ratio = float(np.exp(observed))
@@ -167,26 +204,20 @@ def pooled_variance_ratio_interval(
 
     Samples have shape (runs, tasks). Leaving out whole runs keeps the correlation between tasks.
     Pseudo-values of the mean log variance per arm, compared by Welch's t (Miller 1968, Ann. Math. Stat.
-    39:567). `ratio` is the plain (not the jackknifed) estimate. Tasks without spread in both arms are left
-    out. ValueError with fewer than three runs in an arm, or where an arm has (or is left with) no spread on
-    some task.
+    39:567). `ratio` is the plain (not the jackknifed) estimate. ValueError with fewer than three runs in an
+    arm, or where an arm has (or, without one run, is left with) no spread on some task.
     """
     reference = as_sample(reference, "the reference arm", smallest=3, dimensions=(2,))
     treatment = as_sample(treatment, "the treatment arm", smallest=3, dimensions=(2,))
     rounding = rounding_variance(reference, treatment)
-    spreads = [np.var(side, axis=0, ddof=1) for side in (reference, treatment)]
-    varied = (spreads[0] > rounding) | (spreads[1] > rounding)
-    if not varied.any():
-        raise ValueError("no arm has any spread over seeds on these tasks")
-    reference, treatment = reference[:, varied], treatment[:, varied]
     for side in (reference, treatment):
         parts = [side, *(np.delete(side, left_out, axis=0) for left_out in range(len(side)))]
-        if any((np.var(part, axis=0, ddof=1) <= rounding[varied]).any() for part in parts):
+        if any((np.var(part, axis=0, ddof=1) <= rounding).any() for part in parts):
             raise ValueError(
                 "an arm has (nearly) no spread over seeds on a task: no interval for the pooled ratio"
             )
     pseudo = [_log_variance_pseudovalues(side) for side in (reference, treatment)]
     interval = stats.ttest_ind(pseudo[1], pseudo[0], equal_var=False).confidence_interval(confidence)
-    log_ratio = float(_log_ratios(reference, treatment, rounding[varied]))
+    log_ratio = float(_log_ratios(reference, treatment, rounding))
     low, high = np.exp(np.clip([interval.low, interval.high], -LOG_RATIO_LIMIT, LOG_RATIO_LIMIT))
     return RatioInterval(math.exp(log_ratio), float(low), float(high))

@@ -17,6 +17,7 @@ from rlvr.models.tokenizers import small_tokenizer
 from rlvr.models.weights import weight_hash
 from rlvr.precision import torch_dtype
 from rlvr.provenance import hash_inputs, resume_identity
+from rlvr.sources import code_digest
 from rlvr.training.checkpoint import clear_checkpoints, load_checkpoint, only_process, save_checkpoint
 from rlvr.training.examples import open_examples
 from rlvr.training.sft import METRIC_COLUMNS, Sft
@@ -75,7 +76,7 @@ def _train_tiny(
     from_file = isinstance(config.examples, JsonlExamples)
     files = [Path(data_root) / config.examples.path, *evaluation_paths] if from_file else []
     inputs = hash_inputs({str(number): file for number, file in enumerate(files)})
-    identity = resume_identity(config, inputs, __file__, describe_device(device))
+    identity = resume_identity(config, inputs, code_digest(__file__), describe_device(device))
     found = load_checkpoint(checkpoints_path, identity)
     if found is not None:
         training.restore(found[1])

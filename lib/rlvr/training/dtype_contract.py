@@ -6,12 +6,30 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from rlvr.models.decoder import Linear
+from rlvr.models.decoder import Attention, Embedding, Layer, Linear, Mlp, RMSNorm
 from rlvr.precision import PrecisionMode, torch_dtype
+
+# Whatever carries activations in the decoder. Of a model from transformers the linear layers only: what its
+# norms give under autocast is its own affair, and the next linear layer casts it.
+LAYERS = (nn.Linear, Linear, RMSNorm, Embedding, Attention, Mlp, Layer)
 
 
 class DtypeMismatch(RuntimeError):
     """A tensor does not have the dtype that the mode names."""
+
+
+def require_dtypes(owner: str, factor: str, wanted: str, named_tensors: Iterable[tuple[str, Tensor]]) -> None:
+    """Raise DtypeMismatch, naming the tensor, unless there are tensors and every one has dtype `wanted`.
+
+    `owner`: whose dtypes they are, for the message.
+    """
+    count = 0
+    for name, tensor in named_tensors:
+        count += 1
+        if tensor.dtype != torch_dtype(wanted):
+            raise DtypeMismatch(f"{owner}: {factor} should be {wanted}, but {name} is {tensor.dtype}")
+    if not count:
+        raise DtypeMismatch(f"{owner}: no tensor to check for {factor}")
 
 
 class DtypeContract:
@@ -22,16 +40,8 @@ class DtypeContract:
         self.realised: dict[str, str] = {}
 
     def check(self, factor: str, wanted: str, named_tensors: Iterable[tuple[str, Tensor]]) -> None:
-        """Raise DtypeMismatch, naming the tensor, unless every one has dtype `wanted`."""
-        count = 0
-        for name, tensor in named_tensors:
-            count += 1
-            if tensor.dtype != torch_dtype(wanted):
-                raise DtypeMismatch(
-                    f"mode {self.mode.name}: {factor} should be {wanted}, but {name} is {tensor.dtype}"
-                )
-        if not count:
-            raise DtypeMismatch(f"mode {self.mode.name}: no tensor to check for {factor}")
+        """`require_dtypes` of one factor, which is then recorded as realised."""
+        require_dtypes(f"mode {self.mode.name}", factor, wanted, named_tensors)
         self.realised[factor] = wanted
 
     def check_parameters(self, model: nn.Module) -> None:
@@ -44,13 +54,15 @@ class DtypeContract:
         self.check("reduce", self.mode.reduce, gradients)
 
     def check_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
-        """Both Adam moments against `optimizer_state`."""
-        moments = (
-            (f"{key} of parameter {index}", state[key])
-            for index, state in enumerate(optimizer.state.values())
-            for key in ("exp_avg", "exp_avg_sq")
-        )
-        self.check("optimizer_state", self.mode.optimizer_state, moments)
+        """Both Adam moments against `optimizer_state`, and Kahan's compensation against `master`."""
+
+        def stored(*keys: str) -> Iterator[tuple[str, Tensor]]:
+            for index, state in enumerate(optimizer.state.values()):
+                yield from ((f"{key} of parameter {index}", state[key]) for key in keys)
+
+        self.check("optimizer_state", self.mode.optimizer_state, stored("exp_avg", "exp_avg_sq"))
+        if self.mode.write_back == "kahan":
+            self.check("compensation", self.mode.master, stored("compensation"))
 
     def check_rollout(self, named_tensors: Iterable[tuple[str, Tensor]]) -> None:
         """The engine's weights against `rollout`."""
@@ -58,12 +70,14 @@ class DtypeContract:
 
     @contextmanager
     def check_activations(self, model: nn.Module) -> Iterator[None]:
-        """While active, record the output of every linear layer; on leaving, check them against `compute`."""
+        """While active, record the output of every layer in `LAYERS`; on leaving, check them against
+        `compute`.
+        """
         outputs: list[tuple[str, Tensor]] = []
         hooks = [
             module.register_forward_hook(lambda _m, _i, output, name=name: outputs.append((name, output)))
             for name, module in model.named_modules()
-            if isinstance(module, nn.Linear | Linear)
+            if isinstance(module, LAYERS)
         ]
         try:
             yield

@@ -12,13 +12,11 @@ from torch import nn
 
 from rlvr.config.precision import GrpoConfig
 from rlvr.data.problem import Problem
-from rlvr.optim import AdamW
-from rlvr.precision import PrecisionMode
 from rlvr.rollout.engine import RolloutEngine
-from rlvr.training.dtype_contract import DtypeContract
+from rlvr.training.batch import batch_metrics, make_batch
 from rlvr.training.groups import collect_groups
 from rlvr.training.metrics import Progress, Row, WeightTracker, logged_rollouts, rollout_metrics
-from rlvr.training.update import batch_metrics, learning_rate, make_batch, update_policy
+from rlvr.training.update import Updater, learning_rate
 from rlvr.verify.registry import Judge
 
 logger = logging.getLogger(__name__)
@@ -41,24 +39,21 @@ class Setting:
     config: GrpoConfig
     seed: int
     template: str
-    mode: PrecisionMode
     problems: list[Problem]
     device: torch.device
     pad_id: int
-    model: nn.Module
     base: nn.Module
-    optimizer: AdamW
     engine: RolloutEngine
     judge: Judge
-    contract: DtypeContract
+    updater: Updater
     tracker: WeightTracker
 
 
 def _empty_update() -> dict[str, float]:
     """Metrics of a step in which every group was dropped: nothing was trained."""
     names = ("loss", "grad_norm", "clip_fraction", "ratio_max", "entropy", "kl_base_k1", "kl_base_k3")
-    missing = dict.fromkeys((*names, "logprob_mismatch_mean", "logprob_mismatch_max"), math.nan)
-    return {"updates": 0} | missing
+    names += ("logprob_mismatch_mean", "logprob_mismatch_max", "importance_weight_mean", "loss_scale")
+    return {"updates": 0, "updates_skipped": 0} | dict.fromkeys(names, math.nan)
 
 
 def _clock(device: torch.device) -> float:
@@ -71,7 +66,8 @@ def train_step(setting: Setting, step: int) -> tuple[Row, list[dict[str, Any]]]:
     """One step of the GRPO loop: sample, verify, score, update; returns metrics and rollouts to log."""
     config, seed = setting.config, setting.seed
     started = _clock(setting.device)
-    setting.engine.load_weights(setting.model.named_parameters())
+    model, optimizer = setting.updater.model, setting.updater.optimizer
+    setting.engine.load_weights(model.named_parameters())
     collected = collect_groups(
         setting.problems, setting.template, setting.engine, setting.judge, config, seed, step
     )
@@ -79,19 +75,17 @@ def train_step(setting: Setting, step: int) -> tuple[Row, list[dict[str, Any]]]:
     before = setting.tracker.copy()
     losses = _empty_update()
     if collected.kept:
-        batch = make_batch(
-            collected.kept, setting.model, setting.base, setting.pad_id, config, setting.device
-        )
+        mode = setting.updater.mode
+        batch = make_batch(collected.kept, model, setting.base, setting.pad_id, config, mode, setting.device)
         scored = _clock(setting.device)
-        result = update_policy(
-            setting.model, setting.optimizer, batch, config, setting.mode, setting.contract, seed, step
-        )
+        result = setting.updater.update(batch, step)
         updated = _clock(setting.device)
         losses = batch_metrics(batch) | vars(result)
     else:
         logger.warning("step %d: every group was all right or all wrong; nothing to train on", step + 1)
     row = {"step": step + 1} | rollout_metrics(collected) | losses
-    row |= setting.tracker.compare(before, setting.optimizer)
+    updated_weights = losses["updates"] > losses["updates_skipped"]
+    row |= setting.tracker.compare(before, optimizer, updated_weights)
     seconds = _clock(setting.device) - started
     row |= {
         "learning_rate": learning_rate(step, config),

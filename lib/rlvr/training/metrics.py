@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rlvr.files import atomic_path
+from rlvr.optim import AdamW, second_moments_stuck
 from rlvr.training.groups import Collected, Group
 
 logger = logging.getLogger(__name__)
@@ -43,9 +44,10 @@ def rollout_metrics(collected: Collected) -> Row:
 class WeightTracker:
     """What a step did to the weights: size of the change, share changed in bf16 view, updates lost."""
 
-    def __init__(self, model: nn.Module, base: Mapping[str, Tensor]):
+    def __init__(self, model: nn.Module):
+        """`model`: as it starts, with the weights of the base."""
         self._parameters = dict(model.named_parameters())
-        self._base = {name: base[name].bfloat16() for name in self._parameters}
+        self._base = {name: weight.detach().bfloat16().clone() for name, weight in self._parameters.items()}
         self._weights = sum(parameter.numel() for parameter in self._parameters.values())
 
     def copy(self) -> dict[str, Tensor]:
@@ -53,26 +55,32 @@ class WeightTracker:
         return {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
 
     @torch.no_grad()
-    def compare(self, before: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> Row:
-        """Metrics of the change since `before`.
+    def compare(self, before: Mapping[str, Tensor], optimizer: AdamW, updated: bool) -> Row:
+        """Metrics of the change since `before`; `updated`: whether an update was made since then.
 
         `updates_lost`: share of weights with a non-zero first moment, hence a non-zero update, whose stored
-        value did not change over the step.
+        value did not change over the step. `lost_update` and `second_moments_stuck`: see `rlvr.optim`.
         """
-        moved = size = 0.0
-        changed = wanted = lost = 0
+        norms, counts = [], []
         for name, parameter in self._parameters.items():
-            moved += float((parameter.float() - before[name].float()).square().sum())
-            size += float(before[name].float().square().sum())
-            changed += int((parameter.bfloat16() != self._base[name]).sum())
-            if parameter in optimizer.state:
+            old = before[name].float()
+            norms.append(torch.stack([(parameter.float() - old).norm(), old.norm()]))
+            changed = (parameter.bfloat16() != self._base[name]).count_nonzero()
+            wanted = lost = torch.zeros_like(changed)
+            if updated and parameter in optimizer.state:
                 attempted = optimizer.state[parameter]["exp_avg"] != 0
-                wanted += int(attempted.sum())
-                lost += int((attempted & (parameter == before[name])).sum())
+                wanted = attempted.count_nonzero()
+                lost = (attempted & (parameter == before[name])).count_nonzero()
+            counts.append(torch.stack([changed, wanted, lost]))
+        # One transfer from the device for all tensors.
+        moved, size = torch.stack(norms).double().norm(dim=0).tolist()
+        changed, wanted, lost = torch.stack(counts).sum(dim=0).tolist()
         return {
-            "update_to_weight": math.sqrt(moved / size),
+            "update_to_weight": moved / size,
             "weights_changed_bf16": changed / self._weights,
             "updates_lost": lost / wanted if wanted else math.nan,
+            "lost_update": optimizer.lost_update(),
+            "second_moments_stuck": second_moments_stuck(optimizer),
         }
 
 

@@ -13,15 +13,16 @@ from rlvr.arithmetic import configure_arithmetic
 from rlvr.config.precision import GrpoConfig
 from rlvr.config.verification import VerificationConfig
 from rlvr.data.prepare import read_problems
-from rlvr.devices import describe_device, resolve_device
+from rlvr.devices import arithmetic_identity, check_dtypes, describe_device, resolve_device
 from rlvr.diagnostics.sparsity import movable_fraction
 from rlvr.errors import UserError
 from rlvr.files import atomic_path, write_csv, write_json, write_jsonl
 from rlvr.models.decoder import Decoder
 from rlvr.models.loading import load_policy, load_tokenizer, read_config, save_policy
+from rlvr.models.products import multiplied_in_float32
 from rlvr.models.weights import weight_hash
 from rlvr.optim import AdamW
-from rlvr.precision import PrecisionMode, resolve_mode, torch_dtype
+from rlvr.precision import PrecisionMode, torch_dtype
 from rlvr.provenance import digest, environment, hash_inputs, resume_identity
 from rlvr.rollout.engine import RolloutEngine
 from rlvr.rollout.opening import open_engine
@@ -30,7 +31,9 @@ from rlvr.training.checkpoint import clear_checkpoints, load_checkpoint, only_pr
 from rlvr.training.dtype_contract import DtypeContract
 from rlvr.training.grpo import Setting, TrainingState, train
 from rlvr.training.metrics import WeightTracker, write_tensorboard
+from rlvr.training.notes import inert_factors, notes
 from rlvr.training.prompts import fitting_problems
+from rlvr.training.update import Updater, make_scaler
 from rlvr.verify.registry import Judge, describe_isolation
 
 logger = logging.getLogger(__name__)
@@ -40,8 +43,7 @@ logger = logging.getLogger(__name__)
 class TrainingJob:
     """Everything that decides the outcome of one training run, besides its input files."""
 
-    mode: str
-    dropout_rate: float
+    mode: PrecisionMode
     seed: int
     rep: int
     template: str
@@ -81,6 +83,7 @@ def _make_optimizer(model: nn.Module, mode: PrecisionMode, job: TrainingJob) -> 
         state_dtype=torch_dtype(mode.optimizer_state),
         write_back=mode.write_back,
         seed=job.seed,
+        tracked=job.training.tracked_updates,
     )
 
 
@@ -89,48 +92,38 @@ def _probe_activations(model: nn.Module, contract: DtypeContract, token: int, de
     tokens = torch.full((1, 2), token, device=device)
     with torch.no_grad(), contract.check_activations(model):
         logits = model(tokens).logits
-    wanted = "float32" if contract.mode.logits_fp32 else contract.mode.compute
-    contract.check("logits", wanted, [("logits", logits)])
-
-
-def _notes(mode: PrecisionMode, device: torch.device, prompts: dict[str, int]) -> list[str]:
-    """What the report must say about a run, in plain sentences."""
-    notes = []
-    if not mode.deterministic and device.type == "cpu":
-        notes.append(
-            f"{mode.name} allows non-deterministic kernels; on a CPU there are none, "
-            "so a repeat of a seed is identical."
-        )
-    if prompts["too_long"]:
-        notes.append(
-            f"{prompts['too_long']} training prompts of more than {prompts['room']} tokens were left out."
-        )
-    return notes
+    contract.check("logits", contract.mode.logits, [("logits", logits)])
 
 
 class Run:
     """One run's models, files and bookkeeping around the loop."""
 
-    def __init__(self, job: TrainingJob, files: TrainingFiles):
-        self.job, self.files = job, files
-        self.mode = resolve_mode(job.mode, job.dropout_rate)
+    def __init__(self, job: TrainingJob, files: TrainingFiles, code: str):
+        self.job, self.files, self.code = job, files, code
+        self.mode = job.mode
         self.flags = configure_arithmetic(job.compute_threads, self.mode.deterministic, job.seed)
         self.device = resolve_device(job.device)
+        check_dtypes(self.device, {self.mode.compute, self.mode.rollout, self.mode.evaluation})
         self.inputs = hash_inputs({"base": files.base, "problems": files.problems})
-        self.identity = resume_identity(job, self.inputs, __file__, describe_device(self.device))
+        arithmetic = arithmetic_identity(self.device, (self.mode.compute, self.mode.rollout))
+        self.identity = resume_identity(job, self.inputs, code, arithmetic)
         self.tokenizer = load_tokenizer(files.base)
         self.model = _load(files.base, self.mode.master, self.mode, self.device)
         self.base = _load(files.base, self.mode.compute, self.mode, self.device)
         if self.mode.dropout.rate and not isinstance(self.model, Decoder):
             raise UserError(
-                f"mode {job.mode} has attention dropout, which only the decoder of the Qwen2 "
-                "and Llama families computes; set precision.dropout_rate to 0 for this model"
+                f"mode {self.mode.name} has attention dropout, which only the decoder of the Qwen2 "
+                "and Llama families computes; set its rate to 0 for this model (precision.dropout_rate, or "
+                "dropout.rate of a custom mode)"
             )
         self.movable = movable_fraction(
             {name: parameter.detach() for name, parameter in self.model.named_parameters()},
             job.training.optimizer.learning_rate,
         )
+        for parameter in self.model.parameters():
+            parameter.grad_dtype = torch_dtype(self.mode.reduce)
         self.optimizer = _make_optimizer(self.model, self.mode, job)
+        self.scaler = make_scaler(self.mode, self.device)
         self.contract = DtypeContract(self.mode)
         self.checkpoints = Path(files.checkpoints)
         self.prompts: dict[str, int] = {}
@@ -151,17 +144,23 @@ class Run:
             config=self.job.training,
             seed=self.job.seed,
             template=self.job.template,
-            mode=self.mode,
             problems=fitting,
             device=self.device,
             pad_id=self.tokenizer.pad_token_id,
-            model=self.model,
             base=self.base,
-            optimizer=self.optimizer,
             engine=engine,
             judge=judge,
-            contract=self.contract,
-            tracker=WeightTracker(self.model, dict(self.base.named_parameters())),
+            updater=Updater(
+                self.model,
+                self.optimizer,
+                self.scaler,
+                self.job.training,
+                self.mode,
+                self.contract,
+                self.job.seed,
+                self.job.rep,
+            ),
+            tracker=WeightTracker(self.model),
         )
 
     def restore(self) -> TrainingState:
@@ -172,6 +171,8 @@ class Run:
         step, saved = found
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
+        if self.scaler is not None:
+            self.scaler.load_state_dict(saved["scaler"])
         return TrainingState(step, saved["metrics"], saved["rollouts"], saved["seconds"])
 
     def save(self, state: TrainingState) -> None:
@@ -179,6 +180,7 @@ class Run:
         everything = {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict() if self.scaler is not None else {},
             "metrics": state.metrics,
             "rollouts": state.rollouts,
             "seconds": state.seconds,
@@ -211,16 +213,19 @@ class Run:
 
     def provenance(self, state: TrainingState) -> dict[str, Any]:
         """The record of what this run was."""
+        compute = torch_dtype(self.mode.compute)
+        inert = inert_factors(self.mode, self.device, self.job.training, state.metrics)
         return {
-            "job": asdict(self.job),
+            "job": {key: value for key, value in asdict(self.job).items() if key != "mode"},
             "mode": asdict(self.mode),
             "config_digest": digest(self.job),
-            "code_digest": code_digest(Path(__file__)),
+            "code_digest": self.code,
             "inputs": self.inputs,
             **environment(),
             "device": describe_device(self.device),
             "threads": self.job.compute_threads,
-            "flags": self.flags,
+            "flags": self.flags
+            | {"16_bit_products_in_float32": multiplied_in_float32(self.device.type, compute)},
             "dtypes": self.contract.realised,
             "prompts": self.prompts,
             "isolation": self.isolation,
@@ -228,19 +233,23 @@ class Run:
             "weight_hash": weight_hash(self.model.named_parameters()),
             "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
             "seconds": state.seconds,
-            "notes": _notes(self.mode, self.device, self.prompts),
+            "inert": list(inert),
+            "notes": notes(self.mode, inert, state.metrics, self.prompts),
         }
 
 
-def train_policy(job: TrainingJob, files: TrainingFiles, verification_workers: int = 1) -> None:
+def train_policy(
+    job: TrainingJob, files: TrainingFiles, verification_workers: int = 1, code: str | None = None
+) -> None:
     """Train from `files.base` on `files.problems`; resume from a checkpoint where one fits.
 
     Deterministic modes give the same weight hash on every run with the same job, inputs, code and machine.
     A dtype that is not the mode's raises DtypeMismatch; a gradient that is not finite, FloatingPointError.
+    `code`: digest of the code that is run, for resume and provenance; computed here (1 s) if not known.
     """
-    run = Run(job, files)
+    run = Run(job, files, code or code_digest(__file__))
     logger.info(
-        "%s: a step of the learning rate can move %.1f %% of the weights", job.mode, 100 * run.movable
+        "%s: a step of the learning rate can move %.1f %% of the weights", job.mode.name, 100 * run.movable
     )
     rollout_dtype = torch_dtype(run.mode.rollout)
     rows = job.training.sampling.max_batch_rows

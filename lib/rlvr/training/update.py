@@ -1,4 +1,4 @@
-"""From a step's groups to new weights: log-probabilities, the clipped objective, the optimiser."""
+"""From a batch to new weights: the objective over minibatches and microbatches, noises, and the optimiser."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -7,38 +7,20 @@ from statistics import fmean
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from rlvr.advantages import group_advantages
 from rlvr.config.precision import GrpoConfig
 from rlvr.models.attention import AttentionDropout
-from rlvr.objectives import grpo_microbatch_train_step, masked_mean
+from rlvr.objectives import grpo_microbatch_train_step
 from rlvr.optim import AdamW
-from rlvr.policy import collate, get_response_log_probs
-from rlvr.precision import PrecisionMode
+from rlvr.policy import get_response_log_probs
+from rlvr.precision import PrecisionMode, torch_dtype
 from rlvr.rollout.streams import named_generator
+from rlvr.training.batch import TrainingBatch, trimmed_width
 from rlvr.training.dtype_contract import DtypeContract
-from rlvr.training.groups import Group
 
-
-@dataclass(frozen=True)
-class TrainingBatch:
-    """The kept groups of a step as tensors: B responses in group order, S label positions.
-
-    `old_log_probs`, `base_log_probs` and `entropy` belong to the policy before the step's first update
-    (without dropout); `engine_log_probs` are what the rollout engine reported. Zero outside the mask.
-    """
-
-    input_ids: Int[Tensor, "B S"]
-    labels: Int[Tensor, "B S"]
-    response_mask: Bool[Tensor, "B S"]
-    rewards: Float[Tensor, "B 1"]
-    advantages: Float[Tensor, "B 1"]
-    engine_log_probs: Float[Tensor, "B S"]
-    old_log_probs: Float[Tensor, "B S"]
-    base_log_probs: Float[Tensor, "B S"]
-    entropy: Float[Tensor, "B S"]
+# A loss scale below this means gradients that overflow however small they are scaled: the run has diverged.
+SMALLEST_LOSS_SCALE = 2.0**-14
 
 
 @dataclass(frozen=True)
@@ -46,13 +28,186 @@ class UpdateResult:
     """Means over the `updates` (optimiser steps) of a step, and extremes where a mean would hide them.
 
     `clip_fraction` is the share of the minibatch's response tokens whose ratio was clipped.
+    `updates_skipped`: those left out because the scaled gradient overflowed float16; they are not in the mean
+    of `grad_norm`.
     """
 
     updates: int
+    updates_skipped: int
     loss: float
     grad_norm: float
     clip_fraction: float
     ratio_max: float
+    loss_scale: float
+
+
+@dataclass(frozen=True)
+class Updater:
+    """The parts of a run that turn a batch into new weights. `scaler`: for float16 compute, else None.
+
+    `seed` and `rep` decide the noises that stand in for rounding, `seed` alone everything else.
+    """
+
+    model: nn.Module
+    optimizer: AdamW
+    scaler: torch.amp.GradScaler | None
+    config: GrpoConfig
+    mode: PrecisionMode
+    contract: DtypeContract
+    seed: int
+    rep: int
+
+    def update(self, batch: TrainingBatch, step: int) -> UpdateResult:
+        """All epochs × minibatches × microbatches of one step.
+
+        A gradient norm that is not finite stops the run with FloatingPointError, before the weights are
+        touched; with a loss scale it skips the update and halves the scale, until that is hopeless.
+        """
+        device = batch.labels.device
+        dropout = _dropout(self.mode, self.seed, step, device)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(step, self.config)
+        groups = len(batch.labels) // self.config.group_size
+        updates = []
+        for number, rows in enumerate(minibatches(groups, self.config, self.seed, step, device)):
+            update = self._accumulate(batch, rows, dropout, (step, number))
+            if "reduce" not in self.contract.realised:
+                self.contract.check_gradients(self.model)
+            norm, skipped = self._apply(step, number)
+            updates.append(replace(update, grad_norm=norm, updates_skipped=int(skipped)))
+            if "optimizer_state" not in self.contract.realised and not updates[-1].updates_skipped:
+                self.contract.check_optimizer(self.optimizer)
+        return _summary(updates)
+
+    def _accumulate(
+        self, batch: TrainingBatch, rows: Tensor, dropout: AttentionDropout | None, place: tuple[int, int]
+    ) -> UpdateResult:
+        """Accumulate the gradient of one minibatch over its microbatches (the norm is not known yet: NaN)."""
+        normalization = _length_normalization(batch.response_mask[rows], self.config, self.mode)
+        self.model.zero_grad(set_to_none=True)
+        scale = 1.0 if self.scaler is None else self.scaler.get_scale()
+        loss, clipped_tokens, ratio_max = 0.0, 0.0, 0.0
+        for part in self._microbatches(rows, place):
+            part_loss, details = self._microbatch(batch, part, len(rows), normalization, dropout, scale)
+            loss += part_loss.item()
+            # A loss without ratio or clipping has no such metric: NaN, an empty cell in metrics.csv.
+            clipped_share = details["clip_fraction"].item() if "clip_fraction" in details else math.nan
+            clipped_tokens += clipped_share * batch.response_mask[part].sum().item()
+            ratio_max = max(ratio_max, details["ratio_max"].item()) if "ratio_max" in details else math.nan
+        tokens = batch.response_mask[rows].sum().item()
+        return UpdateResult(1, 0, loss, math.nan, clipped_tokens / tokens, ratio_max, scale)
+
+    def _microbatches(self, rows: Tensor, place: tuple[int, int]) -> Sequence[Tensor]:
+        parts = rows.split(self.config.microbatch_size)
+        if not self.mode.shuffle_reduction:
+            return parts
+        order = named_generator("reduction order", self.seed, self.rep, *place).permutation(len(parts))
+        return [parts[index] for index in order]
+
+    def _microbatch(
+        self,
+        batch: TrainingBatch,
+        rows: Tensor,
+        minibatch_rows: int,
+        normalization: tuple[str, float],
+        dropout: AttentionDropout | None,
+        scale: float,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Forward and backward of one microbatch."""
+        width = trimmed_width(batch.response_mask[rows])
+
+        def cut(tensor: Tensor) -> Tensor:
+            return tensor[rows, :width]
+
+        log_probs = get_response_log_probs(
+            self.model,
+            cut(batch.input_ids),
+            cut(batch.labels),
+            forward_kwargs={} if dropout is None else {"dropout": dropout},
+            softmax_dtype=torch_dtype(self.mode.logits),
+        )["log_probs"]
+        mask, beta = cut(batch.response_mask), self.config.loss.kl_beta
+        loss_type, cliprange = _objective(self.config, self.mode)
+        return grpo_microbatch_train_step(
+            log_probs,
+            mask,
+            minibatch_rows / len(rows),
+            loss_type,
+            raw_rewards=batch.rewards[rows],
+            advantages=batch.advantages[rows],
+            old_log_probs=cut(batch.old_log_probs),
+            cliprange=cliprange,
+            length_normalization=normalization[0],
+            normalize_constant=normalization[1],
+            token_penalty=kl_penalty(log_probs, cut(batch.base_log_probs), mask, beta),
+            token_weights=None if batch.engine_weights is None else cut(batch.engine_weights),
+            loss_scale=scale,
+        )
+
+    def _apply(self, step: int, number: int) -> tuple[float, bool]:
+        """Unscale, disturb and clip the gradient, and step; the norm before clipping, and whether skipped."""
+        if self.scaler is not None:
+            self.scaler.unscale_(self.optimizer)
+        parameters = [p for p in self.model.parameters() if p.grad is not None]
+        if self.mode.gradient_noise:
+            noise_seed = named_generator("gradient noise", self.seed, self.rep, step, number).integers(2**63)
+            add_relative_noise([p.grad for p in parameters], self.mode.gradient_noise, int(noise_seed))
+        norm = clip_gradients(parameters, self.config.optimizer.max_grad_norm)
+        if self.scaler is None:
+            if not math.isfinite(norm):
+                raise FloatingPointError(_broken(step, norm))
+            self.optimizer.step()
+            return norm, False
+        # Skips the step, and lowers the scale, where unscaling met an infinity or NaN.
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if math.isfinite(norm):
+            return norm, False
+        scale = self.scaler.get_scale()
+        if scale < SMALLEST_LOSS_SCALE:
+            raise FloatingPointError(f"{_broken(step, norm)}, at every loss scale down to {scale:g}")
+        return norm, True
+
+
+def _broken(step: int, norm: float) -> str:
+    return f"step {step + 1}: the gradient norm is {norm}; weights before it are kept"
+
+
+def make_scaler(mode: PrecisionMode, device: torch.device) -> torch.amp.GradScaler | None:
+    """Dynamic loss scaling (Micikevicius et al. 2018, arXiv:1710.03740) for float16 compute, else None."""
+    if mode.compute != "float16":
+        return None
+    scaler = torch.amp.GradScaler(device.type)
+    scaler.scale(torch.zeros((), device=device))  # it makes its tensors when it scales for the first time
+    return scaler
+
+
+def _dropout(mode: PrecisionMode, seed: int, step: int, device: torch.device) -> AttentionDropout | None:
+    if not mode.dropout.rate:
+        return None
+    dropout_seed = int(named_generator("dropout", seed, step).integers(2**63))
+    return AttentionDropout(mode.dropout, torch.Generator(device).manual_seed(dropout_seed))
+
+
+def _objective(config: GrpoConfig, mode: PrecisionMode) -> tuple[str, tuple[float, float]]:
+    """Loss type and clip range: those of the config, or GSPO's in a mode with one ratio a response."""
+    loss = config.loss
+    if mode.policy_ratio == "sequence":
+        return "gspo_clip", (loss.sequence_clip_low, loss.sequence_clip_high)
+    return loss.type, (loss.clip_low, loss.clip_high)
+
+
+def _summary(updates: Sequence[UpdateResult]) -> UpdateResult:
+    norms = [update.grad_norm for update in updates if not update.updates_skipped]
+    return UpdateResult(
+        updates=len(updates),
+        updates_skipped=sum(update.updates_skipped for update in updates),
+        loss=fmean(update.loss for update in updates),
+        grad_norm=fmean(norms) if norms else math.nan,
+        clip_fraction=fmean(update.clip_fraction for update in updates),
+        ratio_max=max(update.ratio_max for update in updates),
+        loss_scale=updates[-1].loss_scale,
+    )
 
 
 def learning_rate(step: int, config: GrpoConfig) -> float:
@@ -70,72 +225,20 @@ def clip_gradients(parameters: Sequence[nn.Parameter], max_norm: float) -> float
     gradients = [p.grad for p in parameters if p.grad is not None]
     norm = torch.stack([torch.linalg.vector_norm(g, dtype=torch.float32) for g in gradients]).norm().item()
     if norm > max_norm:
-        for gradient in gradients:
-            gradient.mul_(max_norm / norm)
+        torch._foreach_mul_(gradients, max_norm / norm)
     return norm
 
 
-def response_log_probs(
-    model: nn.Module, batch: dict[str, Tensor], microbatch_size: int, entropy: bool
-) -> tuple[Tensor, Tensor | None]:
-    """Log-probabilities (B, S) of the labels under `model`, and token entropies if asked; no gradients."""
-    mask = batch["response_mask"]
-    log_probs = torch.zeros(mask.shape, device=mask.device)
-    entropies = torch.zeros_like(log_probs) if entropy else None
-    with torch.no_grad():
-        for rows in torch.arange(len(mask), device=mask.device).split(microbatch_size):
-            width = trimmed_width(mask[rows])
-            scores = get_response_log_probs(
-                model, batch["input_ids"][rows, :width], batch["labels"][rows, :width], entropy
-            )
-            log_probs[rows, :width] = scores["log_probs"].float()
-            if entropies is not None:
-                entropies[rows, :width] = scores["token_entropy"].float()
-    keep = mask.float()
-    return log_probs * keep, None if entropies is None else entropies * keep
+def add_relative_noise(gradients: Sequence[Tensor], size: float, seed: int) -> None:
+    """Multiply every entry by 1 + size·N(0, 1), in fp32, in place: rounding error without its carrier.
 
-
-def trimmed_width(mask: Bool[Tensor, "B S"]) -> int:
-    """Columns up to the last response token of any row: what is right of it is padding."""
-    return int(mask.any(0).nonzero().max()) + 1
-
-
-def make_batch(
-    groups: Sequence[Group],
-    policy: nn.Module,
-    base: nn.Module,
-    pad_id: int,
-    config: GrpoConfig,
-    device: torch.device,
-) -> TrainingBatch:
-    """Collate the groups and score them under the current policy and the base."""
-    rollouts = [rollout for group in groups for rollout in group.rollouts]
-    tokens = collate([r.prompt_ids for r in rollouts], [r.token_ids for r in rollouts], pad_id)
-    tokens = {name: tensor.to(device) for name, tensor in tokens.items()}
-    mask = tokens["response_mask"]
-    rewards = torch.tensor([reward for group in groups for reward in group.rewards], device=device)
-    if config.advantage.baseline == "group_mean":
-        advantages = group_advantages(
-            rewards,
-            config.group_size,
-            eps=config.advantage.eps,
-            normalize_by_std=config.advantage.normalize_by_std,
-        )
-    else:
-        advantages = rewards.clone()
-    engine_log_probs = torch.zeros(mask.shape, device=device)
-    engine_log_probs[mask] = torch.tensor([value for r in rollouts for value in r.log_probs], device=device)
-    old_log_probs, entropy = response_log_probs(policy, tokens, config.microbatch_size, entropy=True)
-    base_log_probs, _ = response_log_probs(base, tokens, config.microbatch_size, entropy=False)
-    return TrainingBatch(
-        **tokens,
-        rewards=rewards[:, None],
-        advantages=advantages[:, None],
-        engine_log_probs=engine_log_probs,
-        old_log_probs=old_log_probs,
-        base_log_probs=base_log_probs,
-        entropy=entropy,
-    )
+    Rounding to b bits errs by up to 2⁻ᵇ of a value; here the error has standard deviation `size`, whatever
+    dtype the gradient has.
+    """
+    generator = torch.Generator(gradients[0].device).manual_seed(seed)
+    for gradient in gradients:
+        draws = torch.empty(gradient.shape, device=gradient.device).normal_(generator=generator)
+        gradient.copy_(gradient.float() * (1 + size * draws))
 
 
 def minibatches(
@@ -150,9 +253,12 @@ def minibatches(
                 yield torch.from_numpy(rows.reshape(-1)).to(device)
 
 
-def _length_normalization(mask: Tensor, config: GrpoConfig) -> tuple[str, float]:
-    """How `grpo_microbatch_train_step` must average for the configured aggregation of this minibatch."""
-    match config.loss.aggregation:
+def _length_normalization(mask: Tensor, config: GrpoConfig, mode: PrecisionMode) -> tuple[str, float]:
+    """How `grpo_microbatch_train_step` must average for the configured aggregation of this minibatch.
+
+    One ratio a response goes with one vote a response, as in GSPO.
+    """
+    match "sequence_mean" if mode.policy_ratio == "sequence" else config.loss.aggregation:
         case "sequence_mean":
             return "masked_mean", 1.0
         case "token_mean":  # (1/B) Σ_rows Σ_tokens / (tokens/B) is the mean over tokens
@@ -170,120 +276,3 @@ def kl_penalty(log_probs: Tensor, base_log_probs: Tensor, mask: Tensor, beta: fl
         return None
     difference = torch.where(mask, base_log_probs - log_probs, 0.0)
     return beta * (torch.expm1(difference) - difference)
-
-
-def _microbatch_step(
-    model: nn.Module,
-    batch: TrainingBatch,
-    rows: Tensor,
-    minibatch_rows: int,
-    normalization: tuple[str, float],
-    config: GrpoConfig,
-    dropout: AttentionDropout | None,
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Forward and backward of one microbatch."""
-    width = trimmed_width(batch.response_mask[rows])
-
-    def cut(tensor: Tensor) -> Tensor:
-        return tensor[rows, :width]
-
-    forward_arguments = {} if dropout is None else {"dropout": dropout}
-    log_probs = get_response_log_probs(
-        model, cut(batch.input_ids), cut(batch.labels), forward_kwargs=forward_arguments
-    )["log_probs"]
-    loss = config.loss
-    return grpo_microbatch_train_step(
-        log_probs,
-        cut(batch.response_mask),
-        minibatch_rows / len(rows),
-        loss.type,
-        raw_rewards=batch.rewards[rows],
-        advantages=batch.advantages[rows],
-        old_log_probs=cut(batch.old_log_probs),
-        cliprange=(loss.clip_low, loss.clip_high),
-        length_normalization=normalization[0],
-        normalize_constant=normalization[1],
-        token_penalty=kl_penalty(
-            log_probs, cut(batch.base_log_probs), cut(batch.response_mask), loss.kl_beta
-        ),
-    )
-
-
-def _minibatch_gradient(
-    model: nn.Module,
-    batch: TrainingBatch,
-    rows: Tensor,
-    config: GrpoConfig,
-    dropout: AttentionDropout | None,
-) -> UpdateResult:
-    """Accumulate the gradient of one minibatch over its microbatches (the norm is not known yet: NaN)."""
-    normalization = _length_normalization(batch.response_mask[rows], config)
-    model.zero_grad(set_to_none=True)
-    loss, clipped_tokens, ratio_max = 0.0, 0.0, 0.0
-    for part in rows.split(config.microbatch_size):
-        part_loss, details = _microbatch_step(model, batch, part, len(rows), normalization, config, dropout)
-        loss += part_loss.item()
-        # A loss without ratio or clipping has no such metric: NaN, an empty cell in metrics.csv.
-        clipped_share = details["clip_fraction"].item() if "clip_fraction" in details else math.nan
-        clipped_tokens += clipped_share * batch.response_mask[part].sum().item()
-        ratio_max = max(ratio_max, details["ratio_max"].item()) if "ratio_max" in details else math.nan
-    tokens = batch.response_mask[rows].sum().item()
-    return UpdateResult(1, loss, math.nan, clipped_tokens / tokens, ratio_max)
-
-
-def update_policy(
-    model: nn.Module,
-    optimizer: AdamW,
-    batch: TrainingBatch,
-    config: GrpoConfig,
-    mode: PrecisionMode,
-    contract: DtypeContract,
-    seed: int,
-    step: int,
-) -> UpdateResult:
-    """All epochs × minibatches × microbatches of one step.
-
-    A gradient norm that is not finite stops the run with FloatingPointError, before the weights are touched.
-    """
-    device = batch.labels.device
-    dropout_seed = int(named_generator("dropout", seed, step).integers(2**63))
-    generator = torch.Generator(device).manual_seed(dropout_seed)
-    dropout = AttentionDropout(mode.dropout, generator) if mode.dropout.rate else None
-    parameters = list(model.parameters())
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate(step, config)
-    updates = []
-    for rows in minibatches(len(batch.labels) // config.group_size, config, seed, step, device):
-        update = _minibatch_gradient(model, batch, rows, config, dropout)
-        if "reduce" not in contract.realised:
-            contract.check_gradients(model)
-        norm = clip_gradients(parameters, config.optimizer.max_grad_norm)
-        if not math.isfinite(norm):
-            raise FloatingPointError(
-                f"step {step + 1}: the gradient norm is {norm}; weights before it are kept"
-            )
-        optimizer.step()
-        if "optimizer_state" not in contract.realised:
-            contract.check_optimizer(optimizer)
-        updates.append(replace(update, grad_norm=norm))
-    return UpdateResult(
-        updates=len(updates),
-        loss=fmean(update.loss for update in updates),
-        grad_norm=fmean(update.grad_norm for update in updates),
-        clip_fraction=fmean(update.clip_fraction for update in updates),
-        ratio_max=max(update.ratio_max for update in updates),
-    )
-
-
-def batch_metrics(batch: TrainingBatch) -> dict[str, float]:
-    """Entropy per token, KL to the base per response (k1, k3: Schulman 2020), engine/trainer mismatch."""
-    mask = batch.response_mask
-    difference = batch.base_log_probs - batch.old_log_probs
-    mismatch = (batch.engine_log_probs - batch.old_log_probs).abs()
-    return {
-        "entropy": masked_mean(batch.entropy, mask).item(),
-        "kl_base_k1": -difference.sum(1).mean().item(),
-        "kl_base_k3": (torch.expm1(difference) - difference).sum(1).mean().item(),
-        "logprob_mismatch_mean": masked_mean(mismatch, mask).item(),
-        "logprob_mismatch_max": mismatch.max().item(),
-    }

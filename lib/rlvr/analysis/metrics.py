@@ -1,0 +1,48 @@
+"""What is wrong with a run's metrics.csv: a NaN is written as an empty cell, and few cells may be empty."""
+
+import math
+from pathlib import Path
+
+import pandas as pd
+
+# Measured on the batch that a step trains on: empty where the step made no update.
+OF_THE_BATCH = (
+    "loss", "entropy", "kl_base_k1", "kl_base_k3", "logprob_mismatch_mean", "logprob_mismatch_max",
+    "importance_weight_mean", "loss_scale",
+)  # fmt: skip
+# The same, and empty in all steps where the loss has no ratio of probabilities.
+OF_THE_RATIO = ("clip_fraction", "ratio_max")
+# Empty where no update was applied: there was none, or all were skipped because the gradient overflowed.
+OF_APPLIED_UPDATES = ("grad_norm",)
+# Empty until a gradient other than zero was applied: before it nothing was intended and no moment exists.
+OF_THE_MOMENTS = ("updates_lost", "lost_update", "second_moments_stuck")
+
+
+def _may_be_empty(table: pd.DataFrame, column: str) -> pd.Series:
+    """The steps, as booleans, in which a column has no value for a good reason."""
+    no_update = table["updates"] == 0
+    if column in OF_THE_BATCH:
+        return no_update
+    if column in OF_THE_RATIO:
+        return no_update | table[column].isna().all()
+    if column in OF_APPLIED_UPDATES:
+        return table["updates"] == table["updates_skipped"]
+    if column in OF_THE_MOMENTS:
+        return ~(table["grad_norm"] > 0).cummax()
+    return pd.Series(False, index=table.index)
+
+
+def metrics_fault(path: Path) -> str:
+    """What is wrong with a run's metrics.csv, by step and column; "" if nothing is, or there is no file.
+
+    Every number must be finite; a cell may be empty only where `_may_be_empty` says why.
+    """
+    if not path.exists():
+        return ""
+    table = pd.read_csv(path)
+    for column in table.columns:
+        values = table[column]
+        broken = values.map(math.isinf) | (values.isna() & ~_may_be_empty(table, column))
+        if broken.any():
+            return f"{column} of step {table['step'][broken].iloc[0]} in {path} is not a finite number"
+    return ""

@@ -1,0 +1,226 @@
+"""What is sampled from a policy and measured on it, task by task."""
+
+import logging
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from torch import nn
+
+from rlvr.arithmetic import configure_arithmetic
+from rlvr.data.problem import Problem
+from rlvr.data.templates import apply_template
+from rlvr.devices import check_dtypes, resolve_device
+from rlvr.diagnostics.sparsity import update_sparsity
+from rlvr.diagnostics.streaming import stream_tensors
+from rlvr.errors import UserError
+from rlvr.evaluation.job import EvaluationFiles, EvaluationJob
+from rlvr.evaluation.kl import measure_kl, summarise_kl
+from rlvr.evaluation.records import KlResult, Snapshot, WeightChange
+from rlvr.evaluation.sampling import (
+    choose_problems,
+    first_samples,
+    sample_records,
+    sampling_params,
+    stream_of,
+    summarise,
+)
+from rlvr.models.loading import load_policy, load_tokenizer
+from rlvr.precision import torch_dtype
+from rlvr.rollout.batched import BatchedEngine
+from rlvr.rollout.engine import GenerationRequest, Rollout, RolloutEngine, SamplingParams
+from rlvr.rollout.judged import draw_rollouts, judge_rollouts
+from rlvr.rollout.opening import open_engine
+from rlvr.training.dtype_contract import require_dtypes
+from rlvr.verify.registry import Judge
+from rlvr.verify.verdict import Verdict
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Findings:
+    """What has been found so far, as plain records: all of it is in a checkpoint."""
+
+    tasks: list[dict[str, Any]] = field(default_factory=list)
+    kl: list[dict[str, Any]] = field(default_factory=list)
+    drift: list[dict[str, Any]] = field(default_factory=list)
+    samples: list[dict[str, Any]] = field(default_factory=list)
+    kl_samples: list[dict[str, Any]] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=lambda: {"rollout": 0.0, "verify": 0.0, "kl": 0.0})
+
+
+def _require_same_shapes(policy: nn.Module, base: nn.Module, files: EvaluationFiles) -> None:
+    """UserError unless both have the same weights by name and shape: KL and sparsity compare them."""
+    ours, theirs = ({name: p.shape for name, p in model.named_parameters()} for model in (policy, base))
+    if ours != theirs:
+        names = sorted({name for name, _ in ours.items() ^ theirs.items()})
+        raise UserError(
+            f"{files.policy} cannot be compared with the base {files.base}: {len(names)} weights differ in "
+            f"name or shape, first {names[0]}; a policy must be trained from the study's base model"
+        )
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    seconds[phase] += time.perf_counter() - started
+
+
+class Evaluation:
+    """One job's models, engine and streams."""
+
+    def __init__(self, job: EvaluationJob, files: EvaluationFiles):
+        self.job, self.files = job, files
+        configure_arithmetic(job.compute_threads, deterministic=True, seed=job.evaluation_seed)
+        self.device = resolve_device(job.device)
+        check_dtypes(self.device, [job.dtype])
+        self.tokenizer = load_tokenizer(files.policy)
+        self.policy = self.load(files.policy)
+        self.base = self.load(files.base) if files.base else None
+        if self.base is not None:
+            _require_same_shapes(self.policy, self.base, files)
+
+    def load(self, path: str) -> nn.Module:
+        """A policy in the dtype of the evaluation; DtypeMismatch if it has another."""
+        dtype = torch_dtype(self.job.dtype)
+        policy = load_policy(path, dtype, dtype, device=self.device)
+        require_dtypes(path, "evaluation", self.job.dtype, policy.named_parameters())
+        return policy
+
+    def open(self, policy: nn.Module) -> BatchedEngine:
+        """An engine that samples from the policy's own weights; DtypeMismatch if they are not as told."""
+        rows = self.job.max_batch_rows
+        dtype = torch_dtype(self.job.dtype)
+        engine = open_engine(policy, self.tokenizer, dtype, rows, self.device, share_weights=True)
+        require_dtypes("the engine", "evaluation", self.job.dtype, engine.named_weights())
+        return engine
+
+    def stream(self, task: str, purpose: str) -> int:
+        """Seed of the samples of a task: apart per run, so that runs are independent given their weights."""
+        job = self.job
+        return stream_of(job.evaluation_seed, job.arm, job.seed, job.rep, task, purpose)
+
+    def snapshot_samples(self, task: str) -> int:
+        """Samples of each problem by which checkpoints of a run are compared with one another."""
+        return min(self.job.snapshot_samples, self.job.tasks[task].samples)
+
+    def evaluate_task(
+        self, task: str, problems: list[Problem], engine: RolloutEngine, judge: Judge, findings: Findings
+    ) -> None:
+        """Sample, judge and summarise one task; with a base also its KL; append to `findings`."""
+        job, config = self.job, self.job.tasks[task]
+        samples = config.samples * job.samples_factor
+        template = job.templates[task]
+        chosen = choose_problems(problems, config.rows, job.evaluation_seed)
+        # Every row, not only the chosen ones: that all of them can be prompted is part of what is reported.
+        requests = [GenerationRequest(p.id, apply_template(template, p), 0) for p in problems]
+        longest = engine.check_prompts(requests, config.max_tokens)
+        logger.info("%s: all %d prompts fit, the longest has %d tokens", task, len(problems), longest)
+        rollouts, verdicts = self.sample(task, chosen, samples, engine, judge, "accuracy", findings.seconds)
+        result = summarise(task, chosen, samples, rollouts, verdicts, config.pass_at)
+        findings.tasks.append(asdict(result))
+        findings.samples += sample_records(task, rollouts, verdicts)
+        logger.info(
+            "%s: accuracy %.4f of %d problems × %d samples", task, result.accuracy, len(chosen), samples
+        )
+        if job.kl is None:
+            return
+        kl, records = self.measure_kl(task, chosen, self.policy, engine, "kl", findings.seconds)
+        findings.kl.append(asdict(kl))
+        findings.kl_samples += records
+        logger.info("%s: KL to the base %.4f nats a response", task, kl.full)
+        if job.steps is not None and job.snapshot_samples is not None:
+            count = self.snapshot_samples(task)
+            kept = (first_samples(values, samples, count) for values in (rollouts, verdicts))
+            scored = summarise(task, chosen, count, *kept, config.pass_at)
+            findings.drift.append(asdict(Snapshot(job.steps, scored, kl)))
+
+    def evaluate_snapshot(
+        self,
+        step: int,
+        task: str,
+        problems: list[Problem],
+        policy: nn.Module,
+        engine: RolloutEngine,
+        judge: Judge,
+        findings: Findings,
+    ) -> None:
+        """Accuracy and KL of `policy`, the run after `step` steps, on one task; appended to `findings`."""
+        config, samples = self.job.tasks[task], self.snapshot_samples(task)
+        chosen = choose_problems(problems, config.rows, self.job.evaluation_seed)
+        purpose = f"accuracy of step {step}"
+        rollouts, verdicts = self.sample(task, chosen, samples, engine, judge, purpose, findings.seconds)
+        scored = summarise(task, chosen, samples, rollouts, verdicts, config.pass_at)
+        kl, _ = self.measure_kl(task, chosen, policy, engine, f"kl of step {step}", findings.seconds)
+        findings.drift.append(asdict(Snapshot(step, scored, kl)))
+        logger.info("step %d, %s: accuracy %.4f, KL %.4f nats", step, task, scored.accuracy, kl.full)
+
+    def sample(
+        self,
+        task: str,
+        chosen: list[Problem],
+        samples: int,
+        engine: RolloutEngine,
+        judge: Judge,
+        purpose: str,
+        seconds: dict[str, float],
+    ) -> tuple[list[Rollout], list[Verdict]]:
+        """`samples` responses to each problem, side by side, and their verdicts."""
+        config, template = self.job.tasks[task], self.job.templates[task]
+        params = sampling_params(config, self.job.temperature, self.job.top_p)
+        with _timed(seconds, "rollout"):
+            rollouts = draw_rollouts(chosen, template, samples, params, engine, self.stream(task, purpose))
+        with _timed(seconds, "verify"):
+            return rollouts, judge_rollouts(rollouts, chosen, template, samples, judge)
+
+    def measure_kl(
+        self,
+        task: str,
+        scored: list[Problem],
+        policy: nn.Module,
+        engine: RolloutEngine,
+        purpose: str,
+        seconds: dict[str, float],
+    ) -> tuple[KlResult, list[dict[str, Any]]]:
+        """KL of `policy`, from which `engine` samples, to the base on one task, and a record per response."""
+        job, config = self.job, self.job.tasks[task]
+        samples = job.kl.samples
+        chosen = choose_problems(scored, job.kl.problems, job.evaluation_seed + 1)
+        params = SamplingParams(max_tokens=config.max_tokens, stop=config.stop)
+        with _timed(seconds, "kl"):
+            rollouts = draw_rollouts(
+                chosen, job.templates[task], samples, params, engine, self.stream(task, purpose)
+            )
+            divergences = measure_kl(
+                policy, self.base, rollouts, self.tokenizer.pad_token_id, len(self.tokenizer), self.device
+            )
+        records = [
+            {
+                "task": task,
+                "problem": rollout.prompt_id,
+                "sample": rollout.sample,
+                "response": rollout.text,
+                "tokens": len(rollout.token_ids),
+                **vars(divergence),
+            }
+            for rollout, divergence in zip(rollouts, divergences, strict=True)
+        ]
+        return summarise_kl(task, samples, rollouts, divergences), records
+
+    def weight_change(self) -> WeightChange | None:
+        """Sparsity and relative change of the weights as stored; None for the base itself."""
+        if self.base is None:
+            return None
+        eta, weights, unchanged, moved, size = self.job.sparsity_eta, 0, 0.0, 0.0, 0.0
+        for _, stored in stream_tensors([self.files.base, self.files.policy]):
+            before, after = (tensor.read() for tensor in stored)
+            weights += after.numel()
+            unchanged += after.numel() * update_sparsity(before, after, eta)
+            moved += float((after.double() - before.double()).square().sum())
+            size += float(before.double().square().sum())
+        return WeightChange(unchanged / weights, eta, weights, math.sqrt(moved / size))

@@ -1,0 +1,138 @@
+"""A step's groups as tensors, with their log-probabilities before the update, and what they show."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from rlvr.advantages import group_advantages
+from rlvr.config.precision import GrpoConfig
+from rlvr.objectives import importance_weights, masked_mean
+from rlvr.policy import collate, get_response_log_probs
+from rlvr.precision import PrecisionMode, torch_dtype
+from rlvr.training.groups import Group
+
+
+@dataclass(frozen=True)
+class TrainingBatch:
+    """The kept groups of a step as tensors: B responses in group order, S label positions.
+
+    `old_log_probs`, `base_log_probs` and `entropy` belong to the policy before the step's first update
+    (without dropout); `engine_log_probs` are what the rollout engine reported. Zero outside the mask.
+    `engine_weights` correct the loss for the difference between the two; None where the mode does not.
+    """
+
+    input_ids: Int[Tensor, "B S"]
+    labels: Int[Tensor, "B S"]
+    response_mask: Bool[Tensor, "B S"]
+    rewards: Float[Tensor, "B 1"]
+    advantages: Float[Tensor, "B 1"]
+    engine_log_probs: Float[Tensor, "B S"]
+    old_log_probs: Float[Tensor, "B S"]
+    base_log_probs: Float[Tensor, "B S"]
+    entropy: Float[Tensor, "B S"]
+    engine_weights: Float[Tensor, "B S"] | None
+
+
+def response_log_probs(
+    model: nn.Module,
+    batch: dict[str, Tensor],
+    microbatch_size: int,
+    entropy: bool,
+    softmax_dtype: torch.dtype = torch.float32,
+) -> tuple[Tensor, Tensor | None]:
+    """Log-probabilities (B, S) of the labels under `model`, and token entropies if asked; no gradients.
+
+    Equal rows are computed once: a group often holds the same response several times.
+    """
+    stacked = torch.stack([batch["input_ids"], batch["labels"], batch["response_mask"].long()])
+    (input_ids, labels, mask), place = stacked.unique(dim=1, return_inverse=True)
+    mask = mask.bool()
+    log_probs = torch.zeros(mask.shape, device=mask.device)
+    entropies = torch.zeros_like(log_probs) if entropy else None
+    with torch.no_grad():
+        for rows in torch.arange(len(mask), device=mask.device).split(microbatch_size):
+            width = trimmed_width(mask[rows])
+            scores = get_response_log_probs(
+                model,
+                input_ids[rows, :width],
+                labels[rows, :width],
+                entropy,
+                softmax_dtype=softmax_dtype,
+            )
+            log_probs[rows, :width] = scores["log_probs"].float()
+            if entropies is not None:
+                entropies[rows, :width] = scores["token_entropy"].float()
+    keep = mask.float()
+    return (log_probs * keep)[place], None if entropies is None else (entropies * keep)[place]
+
+
+def trimmed_width(mask: Bool[Tensor, "B S"]) -> int:
+    """Columns up to the last response token of any row: what is right of it is padding."""
+    return int(mask.any(0).nonzero().max()) + 1
+
+
+def make_batch(
+    groups: Sequence[Group],
+    policy: nn.Module,
+    base: nn.Module,
+    pad_id: int,
+    config: GrpoConfig,
+    mode: PrecisionMode,
+    device: torch.device,
+) -> TrainingBatch:
+    """Collate the groups and score them under the current policy and the base."""
+    rollouts = [rollout for group in groups for rollout in group.rollouts]
+    tokens = collate([r.prompt_ids for r in rollouts], [r.token_ids for r in rollouts], pad_id)
+    tokens = {name: tensor.to(device) for name, tensor in tokens.items()}
+    mask = tokens["response_mask"]
+    rewards = torch.tensor([reward for group in groups for reward in group.rewards], device=device)
+    if config.advantage.baseline == "group_mean":
+        advantages = group_advantages(
+            rewards,
+            config.group_size,
+            eps=config.advantage.eps,
+            normalize_by_std=config.advantage.normalize_by_std,
+        )
+    else:
+        advantages = rewards.clone()
+    engine_log_probs = torch.zeros(mask.shape, device=device)
+    engine_log_probs[mask] = torch.tensor([value for r in rollouts for value in r.log_probs], device=device)
+    rows, softmax = config.microbatch_size, torch_dtype(mode.logits)
+    old_log_probs, entropy = response_log_probs(policy, tokens, rows, True, softmax)
+    base_log_probs, _ = response_log_probs(base, tokens, rows, False, softmax)
+    weights = None
+    if mode.importance_cap is not None:
+        weights = importance_weights(
+            old_log_probs, engine_log_probs, mask, mode.importance_cap, mode.importance_level
+        )
+    return TrainingBatch(
+        **tokens,
+        rewards=rewards[:, None],
+        advantages=advantages[:, None],
+        engine_log_probs=engine_log_probs,
+        old_log_probs=old_log_probs,
+        base_log_probs=base_log_probs,
+        entropy=entropy,
+        engine_weights=weights,
+    )
+
+
+def batch_metrics(batch: TrainingBatch) -> dict[str, float]:
+    """Entropy per token, KL to the base per response (k1, k3: Schulman 2020), engine/trainer mismatch.
+
+    `importance_weight_mean`: over tokens; 1 where the mode does not weigh.
+    """
+    mask, weights = batch.response_mask, batch.engine_weights
+    difference = batch.base_log_probs - batch.old_log_probs
+    mismatch = (batch.engine_log_probs - batch.old_log_probs).abs()
+    return {
+        "entropy": masked_mean(batch.entropy, mask).item(),
+        "kl_base_k1": -difference.sum(1).mean().item(),
+        "kl_base_k3": (torch.expm1(difference) - difference).sum(1).mean().item(),
+        "logprob_mismatch_mean": masked_mean(mismatch, mask).item(),
+        "logprob_mismatch_max": mismatch.max().item(),
+        "importance_weight_mean": 1.0 if weights is None else masked_mean(weights, mask).item(),
+    }
