@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from rlvr.data.rows import DataError, _json_lines
+from rlvr.data.rows import DataError, json_lines
 from rlvr.errors import UserError
 from rlvr.models.tokenizers import TextTokenizer
 
@@ -89,7 +89,7 @@ class PackedDataset(Dataset):
 def _documents(path_or_records: str | Path | Sequence[Mapping[str, Any]], template: str) -> Iterable[str]:
     if isinstance(path_or_records, str | Path):
         path = Path(path_or_records)
-        rows = ((f"{path}:{number}", row) for number, row in _json_lines(path))
+        rows = ((f"{path}:{number}", row) for number, row in json_lines(path))
     else:
         rows = ((f"record {index}", row) for index, row in enumerate(path_or_records))
     for place, row in rows:

@@ -65,7 +65,7 @@ def _load_jsonl(source: JsonlSource, task: str, verifier: str, path: Path) -> Lo
     problems: list[Problem] = []
     lines_by_id: dict[str, int] = {}
     near_copies = 0
-    for number, row in _json_lines(path):
+    for number, row in json_lines(path):
         reader = _RowReader(path, number, row)
         identity = reader.text(source.id_field)
         if identity in lines_by_id:
@@ -95,7 +95,8 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
 
 
-def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Number and object of each line that is not blank; UserError names file:line of one that is none."""
     for number, line in _lines(path):
         if not line.strip():
             continue
