@@ -33,8 +33,8 @@ def package(tmp_path, monkeypatch):
 
 
 def digest(package: Path) -> str:
-    sources._digest.cache_clear()
-    sources._tree.cache_clear()
+    for cached in (sources._digest, sources._tree, sources._content_hash, sources._reached_directly):
+        cached.cache_clear()
     return sources.code_digest(package.parent / "script.py")
 
 

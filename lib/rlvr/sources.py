@@ -29,9 +29,15 @@ def _digest(script: Path) -> str:
     digest = hashlib.sha256()
     for path in reached_files(script):
         name = path.relative_to(PACKAGE).as_posix() if path.is_relative_to(PACKAGE) else path.name
-        content = ast.dump(_tree(path)).encode() if path.suffix == ".py" else path.read_bytes()
-        digest.update(f"{name} {hashlib.sha256(content).hexdigest()}\n".encode())
+        digest.update(f"{name} {_content_hash(path)}\n".encode())
     return digest.hexdigest()[:12]
+
+
+# Cached by file, since the scripts of a workflow reach mostly the same ones.
+@cache
+def _content_hash(path: Path) -> str:
+    content = ast.dump(_tree(path)).encode() if path.suffix == ".py" else path.read_bytes()
+    return hashlib.sha256(content).hexdigest()
 
 
 def reached_files(script: Path) -> list[Path]:
@@ -43,9 +49,13 @@ def reached_files(script: Path) -> list[Path]:
         if path not in found:
             found.add(path)
             if path.suffix == ".py":
-                queue += _imported_modules(path)
-                queue += _named_data_files(path)
+                queue += _reached_directly(path)
     return sorted(found)
+
+
+@cache
+def _reached_directly(path: Path) -> tuple[Path, ...]:
+    return (*_imported_modules(path), *_named_data_files(path))
 
 
 @cache
