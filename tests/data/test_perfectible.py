@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_run import TRAINING
 
 from rlvr.config.build import build
 from rlvr.config.load import ConfigError, validate_config
@@ -72,14 +73,7 @@ def _job(**perfectible) -> SelectionJob:
             "device": "cpu",
             "compute_threads": 1,
             "verification": {"time_limit_s": 10.0, "memory_mb": 1024, "require_isolation": "any"},
-            "sampling": {
-                "temperature": 1.0,
-                "top_p": 1.0,
-                "max_tokens": 4,
-                "min_tokens": 0,
-                "stop": [],
-                "max_batch_rows": 64,
-            },
+            "sampling": TRAINING["sampling"],
             "perfectible": bounds | perfectible,
         },
     )

@@ -6,9 +6,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rlvr.statistics.samples import Array, as_sample, rounding_variance
+from rlvr.statistics.samples import Array
 from rlvr.statistics.splits import Splits, all_splits, random_splits
-from rlvr.statistics.variance import TIE, RatioInterval
+from rlvr.statistics.variance import TIE, RatioInterval, varied_arms
 
 # Fewer splits than the test's: a limit moves by about 1 % only, and each is found in some 30 passes.
 MAX_SPLITS = 20_000
@@ -28,12 +28,7 @@ def permutation_variance_ratio_interval(
     by bisection. ValueError when an arm has fewer than two values or no spread, or when even the smallest p
     value of so few values is above (1 − confidence)/2, so that no ratio would be rejected.
     """
-    reference = as_sample(reference, "the reference arm")
-    treatment = as_sample(treatment, "the treatment arm")
-    rounding = float(rounding_variance(reference, treatment))
-    spread_r, spread_t = (float(np.var(side, ddof=1)) for side in (reference, treatment))
-    if min(spread_r, spread_t) <= rounding:
-        raise ValueError("an arm has no spread over seeds, so the variance ratio has no interval")
+    reference, treatment, spread_r, spread_t = varied_arms(reference, treatment)
     tail, count = (1 - confidence) / 2, math.comb(len(reference) + len(treatment), len(treatment))
     if count * tail < 1:
         raise ValueError(

@@ -168,6 +168,17 @@ def brown_forsythe_one_sided(reference: ArrayLike, treatment: ArrayLike) -> Test
     return TestResult(float(result.statistic), float(result.pvalue))
 
 
+def varied_arms(reference: ArrayLike, treatment: ArrayLike) -> tuple[Array, Array, float, float]:
+    """Both arms as samples, and their variances; ValueError for under two values in an arm or no spread."""
+    reference = as_sample(reference, "the reference arm")
+    treatment = as_sample(treatment, "the treatment arm")
+    rounding = float(rounding_variance(reference, treatment))
+    spread_r, spread_t = (float(np.var(side, ddof=1)) for side in (reference, treatment))
+    if min(spread_r, spread_t) <= rounding:
+        raise ValueError("an arm has no spread over seeds, so the variance ratio has no interval")
+    return reference, treatment, spread_r, spread_t
+
+
 def variance_ratio_interval(
     reference: ArrayLike, treatment: ArrayLike, confidence: float = 0.95
 ) -> RatioInterval:
@@ -175,12 +186,7 @@ def variance_ratio_interval(
 
     ValueError when an arm has fewer than two values or no spread.
     """
-    reference = as_sample(reference, "the reference arm")
-    treatment = as_sample(treatment, "the treatment arm")
-    rounding = float(rounding_variance(reference, treatment))
-    spread_r, spread_t = (float(np.var(side, ddof=1)) for side in (reference, treatment))
-    if min(spread_r, spread_t) <= rounding:
-        raise ValueError("an arm has no spread over seeds, so the variance ratio has no interval")
+    reference, treatment, spread_r, spread_t = varied_arms(reference, treatment)
     ratio, tail = spread_t / spread_r, (1 - confidence) / 2
     quantile = stats.f(len(treatment) - 1, len(reference) - 1).ppf
     return RatioInterval(ratio, float(ratio / quantile(1 - tail)), float(ratio / quantile(tail)))

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rlvr.config.precision import GrpoConfig, OverlongConfig
+from rlvr.config.precision import GrpoConfig, OverlongConfig, SamplingConfig
 from rlvr.data.problem import Problem
 from rlvr.rollout.engine import Rollout, RolloutEngine, SamplingParams
 from rlvr.rollout.judged import draw_rollouts, judge_rollouts
@@ -60,6 +60,17 @@ def _score(
     return Group(problem, tuple(rollouts), tuple(verdicts), rewards)
 
 
+def training_sampling(sampling: SamplingConfig) -> SamplingParams:
+    """How training responses are drawn."""
+    return SamplingParams(
+        max_tokens=sampling.max_tokens,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        min_tokens=sampling.min_tokens,
+        stop=sampling.stop,
+    )
+
+
 def collect_groups(
     problems: Sequence[Problem],
     template: str,
@@ -75,14 +86,7 @@ def collect_groups(
     dropped and replaced in at most `max_rounds` resampling rounds; what is still missing then is counted in
     `prompts_short`.
     """
-    sampling = config.sampling
-    params = SamplingParams(
-        max_tokens=sampling.max_tokens,
-        temperature=sampling.temperature,
-        top_p=sampling.top_p,
-        min_tokens=sampling.min_tokens,
-        stop=sampling.stop,
-    )
+    params = training_sampling(config.sampling)
     kept: list[Group] = []
     sampled: list[Group] = []
     seconds_rollout = seconds_verify = 0.0

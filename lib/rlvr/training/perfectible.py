@@ -17,12 +17,13 @@ from rlvr.devices import describe_device, resolve_device
 from rlvr.files import sha256_file, write_csv, write_json, write_jsonl
 from rlvr.models.loading import load_policy, load_tokenizer
 from rlvr.provenance import hash_inputs, resume_identity
-from rlvr.rollout.engine import RolloutEngine, SamplingParams
+from rlvr.rollout.engine import RolloutEngine
 from rlvr.rollout.judged import draw_rollouts, judge_rollouts
 from rlvr.rollout.opening import open_engine
 from rlvr.rollout.streams import named_generator
 from rlvr.sources import code_digest
 from rlvr.training.checkpoint import clear_checkpoints, load_checkpoint, only_process, save_checkpoint
+from rlvr.training.groups import training_sampling
 from rlvr.training.prompts import fitting_problems
 from rlvr.verify.registry import Judge
 
@@ -116,14 +117,7 @@ def _count_right(
     job: SelectionJob, problems: Sequence[Problem], engine: RolloutEngine, judge: Judge
 ) -> Iterator[list[int]]:
     """Right responses of each problem, a chunk of problems at a time."""
-    sampling, samples = job.sampling, job.perfectible.samples
-    params = SamplingParams(
-        max_tokens=sampling.max_tokens,
-        temperature=sampling.temperature,
-        top_p=sampling.top_p,
-        min_tokens=sampling.min_tokens,
-        stop=sampling.stop,
-    )
+    samples, params = job.perfectible.samples, training_sampling(job.sampling)
     # A name of its own, so that no training run draws the same numbers for a prompt.
     stream = int(named_generator("perfectible", job.perfectible.seed).integers(2**63))
     for start in range(0, len(problems), CHUNK):
