@@ -21,7 +21,7 @@ STATUSES = frozenset({"passed", "failed", "error", "timeout", "memory", "output_
 REFUSED = frozenset({"failed", "error", "forbidden"})
 STOPPED = STATUSES - {"passed"}
 # Seconds for programs that end by themselves, with room for a busy machine, and for those that hang.
-LIMIT_S = 10.0
+LIMIT_S = 60.0
 HANG_S = 0.6
 
 # 3x² − 1: no two answers are equal, small, or boolean.

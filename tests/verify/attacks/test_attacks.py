@@ -137,9 +137,13 @@ ENDLESS = """
 from rlvr.verify.code import CodeVerifier
 programs = ["def solve(x):\\n    while True: pass", "import time\\ndef solve(x): time.sleep(600)"]
 with CodeVerifier(2, 600.0, rung={rung!r}) as verifier:
-    print("ready", flush=True)
     verifier.run([(program, "def check(candidate): candidate(1)", "solve") for program in programs])
 """
+
+
+# The caller, two servers of jails and two of tests, and a child of each.
+PROCESSES_OF_TWO_CASES = 9
+START_S = 60.0
 
 
 def test_nothing_outlives_a_killed_caller(rung):
@@ -147,10 +151,11 @@ def test_nothing_outlives_a_killed_caller(rung):
         before = set(live_descendants())
         environment = os.environ | {"TMPDIR": tempfile.gettempdir()}  # the folder that is watched
         command = [sys.executable, "-c", ENDLESS.format(rung=rung)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as caller:
-            caller.stdout.readline()
-            watch.settle()
-            assert len(set(live_descendants()) - before) > 2  # the caller, and jails with a program each
+        with subprocess.Popen(command, env=environment) as caller:
+            end = time.monotonic() + START_S
+            while len(set(live_descendants()) - before) < PROCESSES_OF_TWO_CASES and time.monotonic() < end:
+                time.sleep(0.05)
+            assert len(set(live_descendants()) - before) >= PROCESSES_OF_TWO_CASES
             caller.send_signal(signal.SIGKILL)
         assert watch.left_over() == []
 
