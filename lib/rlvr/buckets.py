@@ -1,6 +1,6 @@
 """Lists of tensors that are updated together: cut to size, flattened, written back."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -15,6 +15,19 @@ def pieces(tensors: tuple[Tensor, ...], limit: int) -> Iterable[tuple[Tensor, ..
         return [tensors]
     rows = max(1, limit // tensors[0][0].numel())
     return zip(*(tensor.split(rows) for tensor in tensors), strict=True)
+
+
+def together(sizes: Mapping[str, int], limit: int) -> Iterator[list[str]]:
+    """Names in order, in groups of at most `limit` elements; a tensor that is larger is alone."""
+    group, elements = [], 0
+    for name, size in sizes.items():
+        if group and elements + size > limit:
+            yield group
+            group, elements = [], 0
+        group.append(name)
+        elements += size
+    if group:
+        yield group
 
 
 def flat(tensors: list[Tensor]) -> Tensor:

@@ -148,17 +148,21 @@ class AdamW(torch.optim.Optimizer):
         if not moved:
             return math.nan
         intended = [self.state[parameter]["intended"] for parameter in moved]
-        now = [self._tracked(parameter, parameter.detach()).float() for parameter in moved]
+        now = [self._at_tracked(parameter, parameter.detach()).float() for parameter in moved]
         applied = torch._foreach_sub(now, [self.state[parameter]["start"] for parameter in moved])
         # Each tracked weight stands for as many as its tensor has for each that is tracked.
         shares = [parameter.numel() / len(own) for parameter, own in zip(moved, intended, strict=True)]
         sizes = [_norm(tensors, shares) for tensors in (torch._foreach_sub(intended, applied), intended)]
         return sizes[0] / sizes[1] if sizes[1] else math.nan
 
-    def _tracked(self, parameter: Tensor, values: Tensor) -> Tensor:
-        """A copy of `values` (of the parameter's shape) at the tracked coordinates, flat."""
+    def _at_tracked(self, parameter: Tensor, values: Tensor) -> Tensor:
+        """`values` (of the parameter's shape) at the tracked coordinates, flat; a view where all are."""
         coordinates = self._coordinates[parameter]
-        return values.flatten().clone() if coordinates is None else values.take(coordinates)
+        return values.flatten() if coordinates is None else values.take(coordinates)
+
+    def _tracked(self, parameter: Tensor, values: Tensor) -> Tensor:
+        """A copy of `values` at the tracked coordinates, flat."""
+        return self._at_tracked(parameter, values).clone()
 
     def _alike(self, parameter: Tensor) -> tuple[int, torch.dtype, torch.device]:
         return self.state[parameter]["step"], parameter.dtype, parameter.device
@@ -187,19 +191,17 @@ class AdamW(torch.optim.Optimizer):
     def _sum_intended(self, parameters: list[Tensor], adam: AdamStep) -> None:
         """Add this step's fp32 updates at the tracked coordinates to `intended`, before the step is made."""
 
-        def tracked(tensors: Iterable[Tensor]) -> list[Tensor]:
-            return [
-                self._tracked(parameter, tensor).float()
-                for parameter, tensor in zip(parameters, tensors, strict=True)
-            ]
+        def tracked(tensors: Iterable[Tensor]) -> Tensor:
+            pairs = zip(parameters, tensors, strict=True)
+            return torch.cat([self._at_tracked(parameter, tensor) for parameter, tensor in pairs]).float()
 
         states = [self.state[parameter] for parameter in parameters]
-        firsts, seconds = (tracked(state[key] for state in states) for key in ("exp_avg", "exp_avg_sq"))
-        adam.update_moments(firsts, seconds, tracked(parameter.grad for parameter in parameters))
+        first, second = (tracked(state[key] for state in states) for key in ("exp_avg", "exp_avg_sq"))
+        adam.update_moments([first], [second], [tracked(parameter.grad for parameter in parameters)])
+        update = tracked(parameters) * -adam.decay
+        adam.add_steps([update], [first], [second])
         intended = [state["intended"] for state in states]
-        updates = torch._foreach_mul(tracked(parameters), -adam.decay)
-        adam.add_steps(updates, firsts, seconds)
-        torch._foreach_add_(intended, updates)
+        torch._foreach_add_(intended, update.split([len(own) for own in intended]))
 
     def _buckets(self, parameters: list[Tensor]) -> Iterator[list[list[Tensor]]]:
         """What an update reads, in buckets of bounded size: lists of tensors with one piece each.

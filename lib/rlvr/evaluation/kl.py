@@ -66,23 +66,24 @@ def measure_kl(
     vocabulary: int,
     device: torch.device,
 ) -> list[ResponseKl]:
-    """KL of each rollout, in order; rows are batched so that logits stay within `MAX_LOGITS`."""
+    """KL of each rollout, in order; equal responses to a prompt are computed once.
+
+    Rows are batched so that logits stay within `MAX_LOGITS`.
+    """
     order = sorted(
-        range(len(rollouts)), key=lambda i: len(rollouts[i].prompt_ids) + len(rollouts[i].token_ids)
+        {(r.prompt_ids, r.token_ids) for r in rollouts}, key=lambda pair: (sum(map(len, pair)), pair)
     )
-    results: dict[int, ResponseKl] = {}
+    results: dict[tuple[tuple[int, ...], tuple[int, ...]], ResponseKl] = {}
     while order:
-        longest = rollouts[order[-1]]
-        row_size = (len(longest.prompt_ids) + len(longest.token_ids)) * vocabulary
+        row_size = sum(map(len, order[-1])) * vocabulary
         count = max(1, MAX_LOGITS // row_size)
         part, order = order[-count:], order[:-count]
-        tokens = collate(
-            [rollouts[i].prompt_ids for i in part], [rollouts[i].token_ids for i in part], pad_id
-        )
+        prompts, responses = zip(*part, strict=True)
+        tokens = collate(prompts, responses, pad_id)
         sums = sequence_kl(policy, base, **{name: tensor.to(device) for name, tensor in tokens.items()})
         rows = zip(*(term.tolist() for term in sums), strict=True)
-        results.update((i, ResponseKl(*row)) for i, row in zip(part, rows, strict=True))
-    return [results[i] for i in range(len(rollouts))]
+        results.update((pair, ResponseKl(*row)) for pair, row in zip(part, rows, strict=True))
+    return [results[r.prompt_ids, r.token_ids] for r in rollouts]
 
 
 def summarise_kl(

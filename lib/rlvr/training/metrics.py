@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rlvr.buckets import flat, together
 from rlvr.files import atomic_path
 from rlvr.optim import AdamW, second_moments_stuck
 from rlvr.training.groups import Collected, Group
@@ -18,6 +19,9 @@ from rlvr.training.groups import Collected, Group
 logger = logging.getLogger(__name__)
 
 Row = dict[str, float | int]
+
+# Elements that are compared at once, in fp32 copies.
+_BUCKET_ELEMENTS = 2**22
 
 
 def rollout_metrics(collected: Collected) -> Row:
@@ -62,18 +66,21 @@ class WeightTracker:
         value did not change over the step. `lost_update` and `second_moments_stuck`: see `rlvr.optim`.
         """
         norms, counts = [], []
-        for name, parameter in self._parameters.items():
-            old = before[name].float()
-            norms.append(torch.stack([(parameter.float() - old).norm(), old.norm()]))
-            changed = (parameter.bfloat16() != self._base[name]).count_nonzero()
+        for names in together({name: p.numel() for name, p in self._parameters.items()}, _BUCKET_ELEMENTS):
+            parameters = [self._parameters[name] for name in names]
+            now, old = flat(parameters), flat([before[name] for name in names])
+            change = now.float() - old.float()
+            norms.append(
+                torch.stack([torch.linalg.vector_norm(x, dtype=torch.float64) for x in (change, old)])
+            )
+            changed = (now.bfloat16() != flat([self._base[name] for name in names])).count_nonzero()
             wanted = lost = torch.zeros_like(changed)
-            if updated and parameter in optimizer.state:
-                attempted = optimizer.state[parameter]["exp_avg"] != 0
-                wanted = attempted.count_nonzero()
-                lost = (attempted & (parameter == before[name])).count_nonzero()
+            if updated:
+                attempted = _first_moments(parameters, optimizer) != 0
+                wanted, lost = attempted.count_nonzero(), (attempted & (now == old)).count_nonzero()
             counts.append(torch.stack([changed, wanted, lost]))
         # One transfer from the device for all tensors.
-        moved, size = torch.stack(norms).double().norm(dim=0).tolist()
+        moved, size = torch.stack(norms).norm(dim=0).tolist()
         changed, wanted, lost = torch.stack(counts).sum(dim=0).tolist()
         return {
             "update_to_weight": moved / size,
@@ -82,6 +89,14 @@ class WeightTracker:
             "lost_update": optimizer.lost_update(),
             "second_moments_stuck": second_moments_stuck(optimizer),
         }
+
+
+def _first_moments(parameters: Sequence[nn.Parameter], optimizer: AdamW) -> Tensor:
+    """All first moments in one tensor; zeros for a parameter that has never had a gradient."""
+    moments = (
+        optimizer.state[p]["exp_avg"] if p in optimizer.state else torch.zeros_like(p) for p in parameters
+    )
+    return flat([moment.float() for moment in moments])
 
 
 def logged_rollouts(step: int, groups: Sequence[Group], count: int) -> list[dict[str, Any]]:
