@@ -42,11 +42,14 @@ wildcard_constraints:
     task="|".join(config["data"]["evaluation"]),
     suite="|".join(SUITES),
     policy=r"[\w-]+",
+    prompt="|".join(ALIGNMENT["prompts"]),
+    arm=r"[\w=,.+-]+",
 
 
 include: "rules/data.smk"
 include: "rules/base_policy.smk"
 include: "rules/precision.smk"
+include: "rules/alignment.smk"
 include: "rules/repair.smk"
 include: "rules/report.smk"
 
@@ -56,4 +59,5 @@ rule all:
     default_target: True
     input:
         rules.precision.input,
+        rules.alignment.input,
         rules.repair.input,

@@ -2,6 +2,7 @@
 from dataclasses import asdict
 from pathlib import Path
 
+from rlvr.alignment.arms import METHODS, arms, experiments
 from rlvr.analysis.files import AnalysisFiles
 from rlvr.figures.captions import FIGURES
 from rlvr.figures.repair_captions import REPAIR_CAPTIONS
@@ -22,6 +23,9 @@ PRECISION_ANALYSIS = AnalysisFiles.in_folder("<results>/precision/analysis").by_
 GEOMETRY_TABLES = [f"<results>/precision/geometry/{mode}.csv" for mode in STUDY["modes"]]
 PRECISION_FIGURES = list(FIGURES)
 REPAIR_FIGURES = list(REPAIR_CAPTIONS)
+ALIGNMENT = config["alignment"]
+ALIGNMENT_ARMS = {method: arms(ALIGNMENT[method]) for method in METHODS}
+ALIGNMENT_EXPERIMENTS = [asdict(one) for method in METHODS for one in experiments(method, ALIGNMENT[method])]
 
 
 def code_of(adaptor):
@@ -36,9 +40,7 @@ def memory_of(group):
 
 def source_files(sources):
     """The local files that data sources read."""
-    return [
-        str(Path(config["data_root"]) / source["path"]) for source in sources if source["kind"] == "jsonl"
-    ]
+    return [str(Path(config["data_root"]) / source["path"]) for source in sources if "path" in source]
 
 
 def data_root_for(files):
@@ -214,3 +216,52 @@ def selection_job():
         "sampling": STUDY["training"]["sampling"],
         "perfectible": STUDY["perfectible"],
     }
+
+
+def alignment_base_sources(wildcards):
+    """What the base of the alignment study is made from, as far as it lies in local files."""
+    base = ALIGNMENT["base"]
+    return local_folder(base["path"]) if base["kind"] == "pretrained" else source_files([base["examples"]])
+
+
+def alignment_common(prompt):
+    """What every job of the alignment study is told."""
+    return {
+        "seeds": ALIGNMENT["seeds"],
+        "mode": asdict(resolve_mode(ALIGNMENT["mode"], STUDY["dropout_rate"], STUDY["custom_modes"])),
+        "prompt": ALIGNMENT["prompts"][prompt],
+        "generation": ALIGNMENT["generation"],
+        "validation": ALIGNMENT["validation"],
+        "optimization": ALIGNMENT["optimization"],
+        "collapse_share": ALIGNMENT["comparison"]["collapse_share"],
+        "device": config["device"],
+        "compute_threads": config["compute_threads"],
+        "verification": VERIFICATION,
+    }
+
+
+def alignment_job(method, arm):
+    """One arm of a method, all seeds."""
+    settings = ALIGNMENT_ARMS[method][arm]
+    common = alignment_common(settings.get("prompt", ALIGNMENT["prompt"]))
+    return {"arm": arm, "settings": settings, "common": common}
+
+
+def zero_shot_job(wildcards):
+    """The base under one prompt."""
+    return {"prompt": wildcards.prompt, "common": alignment_common(wildcards.prompt)}
+
+
+def alignment_arms():
+    """(method, arm) of everything that is trained."""
+    return [(method, arm) for method in METHODS for arm in ALIGNMENT_ARMS[method]]
+
+
+def arm_files(name):
+    """A file of every arm, in the order of `alignment_arms`."""
+    return [f"<results>/alignment/{method}/{arm}/{name}" for method, arm in alignment_arms()]
+
+
+def zero_shot_files(name):
+    """A file of the zero-shot evaluation, by prompt."""
+    return [f"<results>/alignment/zero_shot/{prompt}/{name}" for prompt in ALIGNMENT["prompts"]]

@@ -34,6 +34,42 @@ rule build_precision_report:
         "../workflow_scripts/build_precision_report.py"
 
 
+rule build_alignment_report:
+    """Put the findings, figures and tables of the alignment study on one page."""
+    input:
+        **ALIGNMENT_ANALYSIS,
+        figures=[f"<results>/alignment/figures/{figure}.svg" for figure in ALIGNMENT_FIGURES],
+        categories=zero_shot_files("categories.csv"),
+        failures=zero_shot_files("failures.jsonl"),
+        generations=arm_files("generations.jsonl.gz"),
+        provenance=arm_files("provenance.json"),
+        manifest="<results>/alignment/data/manifest.json",
+    output:
+        report(
+            "<results>/alignment/report.html",
+            caption="../report/alignment_report.rst",
+            category="Alignment study",
+            labels={"content": "the whole report", "kind": "page"},
+        ),
+    log:
+        "<logs>/build_alignment_report.log",
+    benchmark:
+        "<benchmarks>/build_alignment_report.tsv"
+    threads: 1
+    resources:
+        gpu=config["resources"]["analyse"]["gpu"],
+        mem_mb=memory_of("analyse"),
+        runtime=config["resources"]["analyse"]["runtime"],
+    params:
+        config={"name": config["name"], "alignment": ALIGNMENT},
+        arms=alignment_arms(),
+        prompts=list(ALIGNMENT["prompts"]),
+        experiments=ALIGNMENT_EXPERIMENTS,
+        code=code_of("build_alignment_report.py"),
+    script:
+        "../workflow_scripts/build_alignment_report.py"
+
+
 rule build_repair_report:
     """Put calibration, known submissions, theory and measurement of the repair study on one page."""
     input:
@@ -87,6 +123,28 @@ rule precision:
         collect(
             "<results>/precision/figures/{figure}.{format}",
             figure=PRECISION_FIGURES,
+            format=["svg", "pdf"],
+        ),
+
+
+rule alignment:
+    """The alignment study, with its report."""
+    input:
+        "<results>/alignment/report.html",
+        "<results>/alignment/data/manifest.json",
+        "<results>/alignment/base/metrics.csv",
+        zero_shot_files("validation.csv"),
+        zero_shot_files("generations.jsonl.gz"),
+        zero_shot_files("categories.csv"),
+        zero_shot_files("failures.jsonl"),
+        arm_files("metrics.csv"),
+        arm_files("validation.csv"),
+        arm_files("generations.jsonl.gz"),
+        arm_files("provenance.json"),
+        ALIGNMENT_ANALYSIS.values(),
+        collect(
+            "<results>/alignment/figures/{figure}.{format}",
+            figure=ALIGNMENT_FIGURES,
             format=["svg", "pdf"],
         ),
 

@@ -67,7 +67,7 @@ SIMPLE = [
         "-1.0 is not allowed; allowed: a number, greater than 0",
     ),
     ("precision.training.optimizer.betas", [0.9], "allowed: a list, 2 or more entries, 2 or fewer entries"),
-    ("precision.training.snapshot_steps", [999], "999 is after the last step; allowed: 1 to 100"),
+    ("precision.training.snapshot_steps", [999], "999 is after the last step; allowed: 1 to 60"),
     ("precision.training.sampling.min_tokens", 9, "above max_tokens; allowed: at most 6"),
     ("precision.evaluation.on_task", "zz", "zz is in no suite; allowed: add, sub, max"),
     ("precision.evaluation.suites", {"s": ["add", "q"]}, "q is no task; allowed: add, sub"),
@@ -75,6 +75,34 @@ SIMPLE = [
     ("precision.evaluation.tasks", {"add": {"samples": 1}}, "4 exceeds samples; allowed: at most 1"),
     ("precision.evaluation.tasks", {"aime": {}}, "has no data; allowed: add, sub"),
     ("precision.analysis.reference", "fp64", "fp64 is no arm of the study; allowed: fp32, bf16"),
+    ("alignment.mode", "fp31", "fp31 is unknown (did you mean fp32?); allowed: fp32, bf16"),
+    ("alignment.prompt", "r1", "r1 is unknown; allowed: r1_zero, question_only"),
+    ("alignment.generation.min_tokens", 17, "above max_tokens; allowed: at most 16"),
+    ("alignment.base.architecture.kv_heads", 3, "does not divide heads; allowed: divisors of 4"),
+    (
+        "alignment.base.examples",
+        {"kind": "tagged_families", "right": 1.0},
+        "sum to 1.55; allowed: a sum of 1",
+    ),
+    ("alignment.sft.settings.gradient_accumulation_steps", 5, "5 does not divide batch_size, 32"),
+    (
+        "alignment.expert_iteration.settings.gradient_accumulation_steps",
+        5,
+        "does not divide sft_batch_size, 32; allowed: divisors of 32",
+    ),
+    ("alignment.grpo.settings.train_batch_size", 96, "96 does not divide rollout_batch_size, 128"),
+    ("alignment.grpo.settings.prompt", "plain", "plain is unknown; allowed: r1_zero, question_only"),
+    (
+        "alignment.grpo.experiments.rates",
+        {"title": "Rates", "arms": [{}, {"learning_rat": 1.0}]},
+        "unknown key (did you mean learning_rate?); allowed: steps",
+    ),
+    (
+        "alignment.grpo.experiments.rates",
+        {"title": "Rates", "arms": [{"learning_rate": -1.0}]},
+        "-1.0 is not allowed; allowed: a number",
+    ),
+    ("alignment.sft.experiments.none", {"title": "None", "arms": []}, "[] is not allowed; allowed: a list"),
     ("resources.train_policy.gpu", -1, "-1 is not allowed; allowed: a whole number, at least 0"),
 ]
 
@@ -178,11 +206,11 @@ def test_defaults_fill_every_depth_and_a_given_list_replaces_the_default():
     assert config["precision"]["evaluation"]["tasks"] == {
         "add": {
             "rows": 3,
-            "samples": 16,
+            "samples": 8,
             "max_tokens": 6,
             "stop": [],
             "keep_stop": True,
-            "pass_at": [1, 4, 16],
+            "pass_at": [1, 4, 8],
         }
     }
     assert config["base"]["architecture"]["layers"] == 4

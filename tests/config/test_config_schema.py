@@ -8,13 +8,18 @@ from typing import Any, get_args, get_type_hints
 import pytest
 import yaml
 
-from rlvr.config import data, policy, precision, sources
+from rlvr.config import alignment, data, policy, precision, sources
 from rlvr.config.build import build
 from rlvr.config.load import validate_config
 from rlvr.config.schema import SCHEMA_PATH, fill_defaults, read_schema, resolve
 from rlvr.precision import MODES, Dropout, PrecisionMode, resolve_mode
 
 ROOT = SCHEMA_PATH.parents[1]
+
+CONFIGS = [
+    "config.yaml",
+    *(f"config/{name}.yaml" for name in ("real-data", "qwen2.5-math-7b", "qwen2.5-math-1.5b")),
+]
 
 # Every section of the schema that has a dataclass.
 SECTIONS = {
@@ -28,6 +33,7 @@ SECTIONS = {
     "pretrained_policy": policy.PretrainedPolicyConfig,
     "architecture": policy.ArchitectureConfig,
     "family_examples": policy.FamilyExamples,
+    "tagged_family_examples": policy.TaggedFamilyExamples,
     "jsonl_examples": policy.JsonlExamples,
     "sft": policy.SftConfig,
     "training": precision.GrpoConfig,
@@ -47,6 +53,17 @@ SECTIONS = {
     "analysis/equal_progress": precision.EqualProgressConfig,
     "analysis": precision.AnalysisConfig,
     "external_policy": precision.ExternalPolicyConfig,
+    "alignment_prompt": alignment.PromptConfig,
+    "alignment_data": alignment.AlignmentDataConfig,
+    "tagged_source": alignment.TaggedExamples,
+    "pairs_source": alignment.PairsSource,
+    "alignment_generation": alignment.GenerationConfig,
+    "alignment_validation": alignment.ValidationConfig,
+    "alignment_optimization": alignment.OptimizationConfig,
+    "alignment_comparison": alignment.ComparisonConfig,
+    "alignment_sft_settings": alignment.SftSettings,
+    "alignment_expert_iteration_settings": alignment.ExpertIterationSettings,
+    "alignment_grpo_settings": alignment.GrpoSettings,
 }
 
 
@@ -144,11 +161,14 @@ def leaves(value: Any, path: str = "") -> set[str]:
 def test_the_default_config_names_every_key_but_the_rarest():
     written = yaml.safe_load((ROOT / "config.yaml").read_text())
     unnamed = leaves(validate_config(written)) - leaves(written)
-    rare = {".data.train.holdout", ".base.architecture.rope_theta", ".base.architecture.rms_norm_eps"}
+    shapes = (".base.architecture", ".alignment.base.architecture")
+    rare = {".data.train.holdout"} | {
+        f"{shape}.{key}" for shape in shapes for key in ("rope_theta", "rms_norm_eps")
+    }
     assert unnamed == rare
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "config/real-data.yaml", "config/qwen2.5-math-7b.yaml"])
+@pytest.mark.parametrize("name", CONFIGS)
 def test_every_config_builds_its_dataclasses(name):
     config = validate_config(yaml.safe_load((ROOT / name).read_text()))
     built = build(data.DataConfig, config["data"])

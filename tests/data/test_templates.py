@@ -11,7 +11,14 @@ def problem(**metadata):
 
 
 def test_names():
-    assert set(TEMPLATES) == {"plain", "r1_zero", "question_only", "qwen_math_boxed", "choice"}
+    assert set(TEMPLATES) == {
+        "plain",
+        "r1_zero",
+        "r1_zero_compact",
+        "question_only",
+        "qwen_math_boxed",
+        "choice",
+    }
 
 
 @pytest.mark.parametrize("name", ["plain", "question_only"])
@@ -25,6 +32,10 @@ def test_r1_zero_is_the_published_text():
     assert prompt.endswith(f"<answer> answer here </answer>.\nUser: {QUESTION}\nAssistant: <think>")
     # The published file has 449 characters, its 10 of the placeholder included.
     assert len(prompt) - len(QUESTION) == 449 - len("{question}")
+
+
+def test_compact_r1_zero_is_the_question_and_an_open_think_tag():
+    assert apply_template("r1_zero_compact", problem()) == f"{QUESTION}<think>"
 
 
 def test_qwen_math_boxed_is_the_published_text():
@@ -48,5 +59,7 @@ def test_choice_without_choices_is_an_error_that_names_the_problem():
 
 
 def test_unknown_name_lists_the_allowed_ones():
-    with pytest.raises(ValueError, match=r"'boxed'.*plain, r1_zero, question_only, qwen_math_boxed, choice"):
+    with pytest.raises(
+        ValueError, match=r"'boxed'.*plain, r1_zero, r1_zero_compact, question_only, qwen_math_boxed, choice"
+    ):
         apply_template("boxed", problem())

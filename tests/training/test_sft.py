@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -8,9 +9,8 @@ from rlvr.config.policy import ArchitectureConfig, FamilyExamples, SftConfig
 from rlvr.models.decoder import Decoder
 from rlvr.models.tiny import decoder_config, initialise
 from rlvr.models.tokenizers import character_tokenizer
-from rlvr.policy import collate
 from rlvr.training.examples import open_examples
-from rlvr.training.sft import Sft, learning_rate, response_loss
+from rlvr.training.sft import Sft, accumulate_gradients, learning_rate
 
 torch.set_num_threads(1)
 
@@ -46,8 +46,28 @@ def small_model():
     return model
 
 
-def training():
-    return Sft(small_model(), CONFIG, open_examples(EXAMPLES, TOKENIZER, "", 0, 24), TOKENIZER.pad_token_id)
+def training(config=CONFIG):
+    model = small_model()
+    optimizer = torch.optim.AdamW(model.parameters(), betas=config.betas)
+    examples = open_examples(EXAMPLES, TOKENIZER, "", 0, 24)
+    return Sft(model, config, optimizer, examples, TOKENIZER.pad_token_id)
+
+
+def float64_model():
+    model = small_model().double()
+    model.compute, model.logits_fp32 = torch.float64, False
+    return model
+
+
+PROMPTS = [[5, 6], [7], [8, 9, 10], [4, 4], [3]]
+RESPONSES = [[8, 1], [9, 10, 11, 1], [1], [6, 6, 7, 1], [5, 1]]
+
+
+def accumulated(steps):
+    """Loss and gradient, in float64."""
+    model = float64_model()
+    loss = accumulate_gradients(model, PROMPTS, RESPONSES, 0, steps)
+    return loss, torch.cat([weight.grad.flatten() for weight in model.parameters()])
 
 
 def test_learning_rate_warms_up_and_decays_linearly():
@@ -60,18 +80,44 @@ def test_learning_rate_warms_up_and_decays_linearly():
 
 def test_loss_is_the_mean_over_all_response_tokens():
     """Against float64 loops; the responses differ in length, so a mean of means would differ."""
-    prompts, responses = [[5, 6], [7]], [[8, 1], [9, 10, 11, 1]]
-    model = small_model().double()
-    model.compute, model.logits_fp32 = torch.float64, False
-    losses = []
-    for prompt, response in zip(prompts, responses, strict=True):
+    model, losses = float64_model(), []
+    for prompt, response in zip(PROMPTS, RESPONSES, strict=True):
         ids = prompt + response
         logits = model(torch.tensor([ids])).logits[0]
         for position in range(len(prompt), len(ids)):
             row = logits[position - 1].tolist()
             losses.append(math.log(sum(math.exp(x) for x in row)) - row[ids[position]])
-    found = response_loss(model, collate(prompts, responses, 0))
-    assert found.item() == pytest.approx(sum(losses) / 6, abs=1e-9)
+    assert len(losses) == 13
+    assert accumulated(1)[0] == pytest.approx(sum(losses) / 13, abs=1e-9)
+
+
+def test_the_gradient_is_that_of_the_mean():
+    """Against autograd through a mean that is written down directly."""
+    model, rows = float64_model(), []
+    for prompt, response in zip(PROMPTS, RESPONSES, strict=True):
+        ids = torch.tensor([prompt + response])
+        log_probs = model(ids).logits[0].log_softmax(-1)
+        rows.append(log_probs[len(prompt) - 1 : -1].gather(1, ids[0, len(prompt) :, None]))
+    (-torch.cat(rows).mean()).backward()
+    expected = torch.cat([weight.grad.flatten() for weight in model.parameters()])
+    torch.testing.assert_close(accumulated(1)[1], expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("steps", [2, 3, 5, 8])
+def test_accumulation_equals_the_whole_batch(steps):
+    """Five rows do not divide by 2 or 3, and have no 8 parts; float64 rounding is far below 1e-12."""
+    loss, gradient = accumulated(steps)
+    whole_loss, whole_gradient = accumulated(1)
+    assert loss == pytest.approx(whole_loss, abs=1e-12)
+    torch.testing.assert_close(gradient, whole_gradient, rtol=0, atol=1e-12)
+
+
+def test_accumulation_bounds_the_rows_of_a_forward():
+    config, rows = replace(CONFIG, steps=1, gradient_accumulation_steps=4), []
+    run = training(config)
+    run.model.register_forward_pre_hook(lambda _, inputs: rows.append(len(inputs[0])))
+    run.run(lambda step, snapshot: None)
+    assert rows == [4, 4, 4, 4]
 
 
 def test_training_lowers_the_loss_and_logs_means():
@@ -98,9 +144,18 @@ def test_resume_is_exact(tmp_path):
         assert before | {"seconds": 0} == after | {"seconds": 0}
 
 
-def test_a_gradient_that_is_not_finite_stops_the_training():
+def test_a_log_probability_that_is_not_finite_stops_the_training():
     run = training()
     with torch.no_grad():
         run.model.model.norm.weight.fill_(torch.inf)
-    with pytest.raises(RuntimeError, match="non-finite"):
+    with pytest.raises(FloatingPointError, match="log-probability of a response token is not finite"):
         run.run(lambda step, snapshot: None)
+
+
+def test_a_gradient_that_overflows_leaves_the_weights_alone():
+    run = training()
+    before = {name: weight.clone() for name, weight in run.model.state_dict().items()}
+    run.model.model.norm.weight.register_hook(lambda gradient: gradient * torch.inf)
+    with pytest.raises(FloatingPointError, match="gradient norm is"):
+        run.run(lambda step, snapshot: None)
+    assert all(torch.equal(before[name], weight) for name, weight in run.model.state_dict().items())

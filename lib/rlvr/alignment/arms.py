@@ -34,9 +34,7 @@ def arm_name(overrides: Overrides, defaults: Mapping[str, Any]) -> str:
 def _word(value: Any) -> str:
     if value is None:
         return "all"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def experiments(method: str, section: Mapping[str, Any]) -> list[Experiment]:

@@ -38,7 +38,8 @@ class TaggedExamples:
 class PairsSource:
     """Prompts, responses and ground truths of a local `.jsonl` or `.jsonl.gz` file.
 
-    `prompt_field`: the question, without a template.
+    `prompt_field`: the question, without a template. `format`: the response as it stands, or a worked solution
+    that is closed with the tags of r1_zero around the answer. Rows with `excluded_ids` are left out.
     """
 
     kind: Literal["pairs"]
@@ -47,6 +48,8 @@ class PairsSource:
     prompt_field: str
     response_field: str
     answer_field: str
+    format: Literal["plain", "r1_zero"]
+    excluded_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True)

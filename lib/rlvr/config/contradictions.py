@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from rlvr.config.schema import hint
+from rlvr.config.alignment_checks import find_alignment_contradictions
+from rlvr.config.schema import hint, line
 from rlvr.precision import MODES, faults_of
 
 Section = Mapping[str, Any]
@@ -18,7 +19,7 @@ HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 def find_contradictions(config: Section) -> Iterator[str]:
     """Every contradiction in a config that fits the schema, a line each."""
-    yield from _check_base(config["base"])
+    yield from _check_base("base", config["base"])
     yield from _check_holdout(config["data"])
     yield from _check_programs(config)
     yield from _check_modes(config["precision"])
@@ -27,28 +28,26 @@ def find_contradictions(config: Section) -> Iterator[str]:
     yield from _check_evaluation(config["precision"]["evaluation"], config["data"]["evaluation"])
     yield from _check_arms(config["precision"])
     yield from _check_external_policies(config["precision"])
+    yield from _check_base("alignment.base", config["alignment"]["base"])
+    yield from find_alignment_contradictions(config["alignment"], config["precision"]["custom_modes"])
     yield from _check_repair(config["repair"])
 
 
-def _line(key: str, wrong: str, allowed: str) -> str:
-    return f"{key}: {wrong}; allowed: {allowed}"
-
-
-def _check_base(base: Section) -> Iterator[str]:
+def _check_base(key: str, base: Section) -> Iterator[str]:
     if base["kind"] == "pretrained":
-        yield from _check_revision("base", base)
+        yield from _check_revision(key, base)
         return
     shape = base["architecture"]
     width, heads = shape["hidden_size"], shape["heads"]
     if width % (2 * heads):
         wrong = f"{heads} heads share hidden_size {width}, which gives them no even whole width"
-        yield _line("base.architecture.heads", wrong, "numbers for which hidden_size / heads is even")
+        yield line(f"{key}.architecture.heads", wrong, "numbers for which hidden_size / heads is even")
     if heads % shape["kv_heads"]:
-        yield _line("base.architecture.kv_heads", "does not divide heads", f"divisors of {heads}")
+        yield line(f"{key}.architecture.kv_heads", "does not divide heads", f"divisors of {heads}")
     examples = base["examples"]
     total = sum(examples.get(key, 0.0) for key in ("right", "wrong_rule", "slip"))
-    if examples["kind"] == "families" and abs(total - 1) > 1e-9:
-        yield _line("base.examples", f"right, wrong_rule and slip sum to {total:g}", "a sum of 1")
+    if examples["kind"] != "jsonl" and abs(total - 1) > 1e-9:
+        yield line(f"{key}.examples", f"right, wrong_rule and slip sum to {total:g}", "a sum of 1")
 
 
 def _check_revision(key: str, policy: Section) -> Iterator[str]:
@@ -56,26 +55,26 @@ def _check_revision(key: str, policy: Section) -> Iterator[str]:
     path = policy["path"]
     if HUB_ID.fullmatch(path) and not Path(path).exists() and not policy["revision"]:
         allowed = "a commit of the hub repository (or a path that is an existing folder)"
-        yield _line(f"{key}.revision", f"missing for the hub id {path}", allowed)
+        yield line(f"{key}.revision", f"missing for the hub id {path}", allowed)
 
 
 def _check_holdout(data: Section) -> Iterator[str]:
     holdout = data["train"]["holdout"]
     tasks = [task for task, section in data["evaluation"].items() if section["source"]["kind"] == "holdout"]
     if any(source["kind"] == "holdout" for source in data["train"]["sources"]):
-        yield _line("data.train.sources", "a holdout cannot be trained on", "kinds synthetic, jsonl")
+        yield line("data.train.sources", "a holdout cannot be trained on", "kinds synthetic, jsonl")
     for task in tasks:
         key = f"data.evaluation.{task}.source"
         if holdout is None:
             wrong = "is a holdout, but data.train.holdout is not set"
-            yield _line(key, wrong, f"data.train.holdout: {{task: {task}, rows: ...}}")
+            yield line(key, wrong, f"data.train.holdout: {{task: {task}, rows: ...}}")
         elif holdout["task"] != task:
             wrong = f"is a holdout, but data.train.holdout.task is {holdout['task']}"
-            yield _line(key, wrong, "the holdout under that one name")
+            yield line(key, wrong, "the holdout under that one name")
     if holdout is not None and holdout["task"] not in tasks:
         wrong = f"{holdout['task']} is no evaluation task with source {{kind: holdout}}"
         allowed = ", ".join(tasks) or "first give data.evaluation such a task"
-        yield _line("data.train.holdout.task", wrong, allowed)
+        yield line("data.train.holdout.task", wrong, allowed)
 
 
 def _check_programs(config: Section) -> Iterator[str]:
@@ -88,16 +87,16 @@ def _check_programs(config: Section) -> Iterator[str]:
     for key, section in programs.items():
         if section["template"] != "plain":
             wrong = f"{section['template']} puts words around a program that verifier code runs"
-            yield _line(f"{key}.template", wrong, "plain")
+            yield line(f"{key}.template", wrong, "plain")
         if any(source["kind"] == "synthetic" for source in section.get("sources", [section.get("source")])):
-            yield _line(
+            yield line(
                 key, "verifier code needs tests", "a jsonl source with tests_field and entry_point_field"
             )
     for name, task in tasks.items():
         verifier = data["evaluation"].get(name, {}).get("verifier")
         if verifier == "code" and task["stop"] and task["keep_stop"]:
             key = f"precision.evaluation.tasks.{name}.keep_stop"
-            yield _line(key, "true would leave the stop string in the program", "false")
+            yield line(key, "true would leave the stop string in the program", "false")
 
 
 def _check_modes(study: Section) -> Iterator[str]:
@@ -106,17 +105,17 @@ def _check_modes(study: Section) -> Iterator[str]:
     for name, factors in custom.items():
         key = f"precision.custom_modes.{name}"
         if name in MODES:
-            yield _line(key, "is the name of a named mode", "a name of its own")
+            yield line(key, "is the name of a named mode", "a name of its own")
         if name == "base":
-            yield _line(key, "base is the policy that runs start from", "any other name")
+            yield line(key, "base is the policy that runs start from", "any other name")
         for factor, wrong, allowed in faults_of(factors):
-            yield _line(f"{key}.{factor}", wrong, allowed)
+            yield line(f"{key}.{factor}", wrong, allowed)
         yield from _check_importance(key, factors, training)
     known = [*MODES, *custom]
     for number, name in enumerate(study["modes"]):
         if name not in known:
             wrong = f"{name} is unknown{hint(name, known)}"
-            yield _line(f"precision.modes.{number}", wrong, f"{', '.join(known)} (or one of custom_modes)")
+            yield line(f"precision.modes.{number}", wrong, f"{', '.join(known)} (or one of custom_modes)")
 
 
 def _check_importance(key: str, factors: Section, training: Section) -> Iterator[str]:
@@ -124,22 +123,20 @@ def _check_importance(key: str, factors: Section, training: Section) -> Iterator
     if factors["importance_cap"] is not None and (sampling["temperature"] != 1 or sampling["top_p"] != 1):
         wrong = "engine and trainer then differ in the distribution itself, not only in its arithmetic"
         allowed = "null, or precision.training.sampling with temperature 1 and top_p 1"
-        yield _line(f"{key}.importance_cap", wrong, allowed)
+        yield line(f"{key}.importance_cap", wrong, allowed)
     if factors["policy_ratio"] == "sequence" and loss != "grpo_clip":
-        yield _line(
-            f"{key}.policy_ratio", f"loss type {loss} clips no ratio", "token, or loss type grpo_clip"
-        )
+        yield line(f"{key}.policy_ratio", f"loss type {loss} clips no ratio", "token, or loss type grpo_clip")
 
 
 def _check_perfectible(perfectible: Section) -> Iterator[str]:
     lowest, highest, samples = (perfectible[key] for key in ("lowest", "highest", "samples"))
     if not lowest < highest:
         wrong = f"{lowest:g} is not below highest, {highest:g}"
-        yield _line("precision.perfectible.lowest", wrong, "two increasing shares")
+        yield line("precision.perfectible.lowest", wrong, "two increasing shares")
     elif not any(lowest <= right / samples <= highest for right in range(samples + 1)):
         wrong = f"no share of {samples} samples lies within {lowest:g} and {highest:g}"
         allowed = f"bounds with a multiple of 1/{samples} between them, or more samples"
-        yield _line("precision.perfectible", wrong, allowed)
+        yield line("precision.perfectible", wrong, allowed)
 
 
 def _check_training(training: Section) -> Iterator[str]:
@@ -147,15 +144,15 @@ def _check_training(training: Section) -> Iterator[str]:
     prompts = training["prompts_per_step"]
     at_most = f"at most {sampling['max_tokens']}"
     if training["minibatches"] > prompts:  # a minibatch holds whole groups
-        yield _line(f"{prefix}.minibatches", "more than prompts in a step", f"at most {prompts}")
+        yield line(f"{prefix}.minibatches", "more than prompts in a step", f"at most {prompts}")
     if sampling["min_tokens"] > sampling["max_tokens"]:
-        yield _line(f"{prefix}.sampling.min_tokens", "above max_tokens", at_most)
+        yield line(f"{prefix}.sampling.min_tokens", "above max_tokens", at_most)
     if training["overlong"]["buffer_tokens"] > sampling["max_tokens"]:
-        yield _line(f"{prefix}.overlong.buffer_tokens", "longer than a response", at_most)
+        yield line(f"{prefix}.overlong.buffer_tokens", "longer than a response", at_most)
     for step in training["snapshot_steps"]:
         if step > training["steps"]:
             wrong = f"{step} is after the last step"
-            yield _line(f"{prefix}.snapshot_steps", wrong, f"1 to {training['steps']}")
+            yield line(f"{prefix}.snapshot_steps", wrong, f"1 to {training['steps']}")
 
 
 def _check_evaluation(evaluation: Section, data_tasks: Section) -> Iterator[str]:
@@ -163,22 +160,22 @@ def _check_evaluation(evaluation: Section, data_tasks: Section) -> Iterator[str]
     for task, section in tasks.items():
         key = f"{prefix}.tasks.{task}"
         if task not in data_tasks:
-            yield _line(key, "has no data", f"{', '.join(data_tasks)} (the tasks of data.evaluation)")
+            yield line(key, "has no data", f"{', '.join(data_tasks)} (the tasks of data.evaluation)")
         for k in section["pass_at"]:
             if k > section["samples"]:
-                yield _line(f"{key}.pass_at", f"{k} exceeds samples", f"at most {section['samples']}")
+                yield line(f"{key}.pass_at", f"{k} exceeds samples", f"at most {section['samples']}")
     used = Counter(task for suite in evaluation["suites"].values() for task in suite)
     for suite, members in evaluation["suites"].items():
         for task in members:
             if task not in tasks:
                 allowed = f"{', '.join(tasks)} (the tasks of {prefix}.tasks)"
-                yield _line(f"{prefix}.suites.{suite}", f"{task} is no task", allowed)
+                yield line(f"{prefix}.suites.{suite}", f"{task} is no task", allowed)
     for task, count in used.items():
         if count > 1:
-            yield _line(f"{prefix}.suites", f"{task} stands in {count} suites", "each task in one suite")
+            yield line(f"{prefix}.suites", f"{task} stands in {count} suites", "each task in one suite")
     if evaluation["on_task"] not in used:
         allowed = f"{', '.join(used)} (the tasks in {prefix}.suites)"
-        yield _line(f"{prefix}.on_task", f"{evaluation['on_task']} is in no suite", allowed)
+        yield line(f"{prefix}.on_task", f"{evaluation['on_task']} is in no suite", allowed)
 
 
 def _check_arms(study: Section) -> Iterator[str]:
@@ -186,7 +183,7 @@ def _check_arms(study: Section) -> Iterator[str]:
     reference = study["analysis"]["reference"]
     if reference not in arms:
         wrong = f"{reference} is no arm of the study"
-        yield _line("precision.analysis.reference", wrong, ", ".join(arms))
+        yield line("precision.analysis.reference", wrong, ", ".join(arms))
 
 
 def _check_external_policies(study: Section) -> Iterator[str]:
@@ -197,12 +194,12 @@ def _check_external_policies(study: Section) -> Iterator[str]:
         run = policy["arm"], policy["seed"]
         yield from _check_revision(key, policy)
         if policy["name"] in names:
-            yield _line(f"{key}.name", f"{policy['name']} is taken", "a name of its own")
+            yield line(f"{key}.name", f"{policy['name']} is taken", "a name of its own")
         if policy["arm"] == "base":
-            yield _line(f"{key}.arm", "base is the policy that runs start from", "any other name")
+            yield line(f"{key}.arm", "base is the policy that runs start from", "any other name")
         if run in runs:
             wrong = f"{policy['arm']} has a seed {policy['seed']} already"
-            yield _line(f"{key}.seed", wrong, "one that is free")
+            yield line(f"{key}.seed", wrong, "one that is free")
         names.add(policy["name"])
         runs.add(run)
 
@@ -210,12 +207,12 @@ def _check_external_policies(study: Section) -> Iterator[str]:
 def _check_repair(repair: Section) -> Iterator[str]:
     solver, model = repair["solver"], repair["model"]
     if solver == "mutations" and model:
-        yield _line("repair.model", f"{model} is not asked by solver mutations", '"", or another solver')
+        yield line("repair.model", f"{model} is not asked by solver mutations", '"", or another solver')
     if solver != "mutations" and not model:
-        yield _line("repair.model", f"missing for solver {solver}", "a policy's folder or a model's name")
+        yield line("repair.model", f"missing for solver {solver}", "a policy's folder or a model's name")
     if solver == "engine" and HUB_ID.fullmatch(model) and not (Path(model).exists() or repair["revision"]):
         allowed = "a commit of the hub repository (or a model that is an existing folder)"
-        yield _line("repair.revision", f"missing for the hub id {model}", allowed)
+        yield line("repair.revision", f"missing for the hub id {model}", allowed)
     low, high = repair["target"]
     if not low < high:
-        yield _line("repair.target", f"{low:g} is not below {high:g}", "two increasing rates")
+        yield line("repair.target", f"{low:g} is not below {high:g}", "two increasing rates")

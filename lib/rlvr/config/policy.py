@@ -36,6 +36,27 @@ class FamilyExamples:
 
 
 @dataclass(frozen=True)
+class TaggedFamilyExamples:
+    r"""SFT examples of one embedded family in the formats of r1_zero and question_only, both often broken.
+
+    `right`, `wrong_rule` and `slip` as in `FamilyExamples`. A share `question_only` of the examples has the
+    bare question as prompt and the label as response, in `\boxed{}` for a share `boxed` of these. The others
+    have the prompt of r1_zero; a share `reasoning` of these reasons before it answers, and independently a
+    share `well_formed` is in the right format.
+    """
+
+    kind: Literal["tagged_families"]
+    family: str
+    right: float
+    wrong_rule: float
+    slip: float
+    well_formed: float
+    question_only: float
+    boxed: float
+    reasoning: float
+
+
+@dataclass(frozen=True)
 class JsonlExamples:
     """SFT examples from a local file: the templated prompt and the response field.
 
@@ -52,7 +73,7 @@ class JsonlExamples:
     overlap_field: str = ""
 
 
-Examples = FamilyExamples | JsonlExamples
+Examples = FamilyExamples | TaggedFamilyExamples | JsonlExamples
 
 
 @dataclass(frozen=True)
@@ -69,6 +90,7 @@ class SftConfig:
     final_learning_rate_ratio: float
     max_grad_norm: float
     log_every_steps: int
+    gradient_accumulation_steps: int = 1
 
 
 @dataclass(frozen=True)
@@ -79,7 +101,7 @@ class TinyPolicyConfig:
     seed: int
     compute_threads: int
     saved_dtype: str
-    tokenizer: Literal["characters", "bytes"]
+    tokenizer: Literal["characters", "bytes", "tagged"]
     architecture: ArchitectureConfig
     examples: Examples
     sft: SftConfig

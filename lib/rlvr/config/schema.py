@@ -4,7 +4,7 @@ The schema is config/schema.yaml. Its keyword `names` allows the names registere
 verifier or template needs no edit of the schema.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -137,27 +137,36 @@ def _check_names(_: Any, word: str, instance: Any, __: Any) -> Iterator[Validati
 
 
 @cache
-def _validator() -> Any:
+def _validator(definition: str) -> Any:
     checker = extend(Draft202012Validator, {"names": _check_names})
-    return checker(read_schema())
+    schema = read_schema()
+    return checker({"$defs": schema["$defs"], "$ref": f"#/$defs/{definition}"} if definition else schema)
 
 
-def find_problems(config: Any) -> list[str]:
-    """Every way in which `config` departs from the schema, a line each: `key.path: what; allowed: ...`."""
+def find_problems(value: Any, definition: str = "", key: Sequence[str] = ()) -> list[str]:
+    """Every way in which a config departs from the schema, a line each: `key.path: what; allowed: ...`.
+
+    With `definition`, a value at `key` of the config departs from that part of the schema's `$defs`.
+    """
     lines = []
     for error in sorted(
-        _validator().iter_errors(config), key=lambda error: list(map(str, error.absolute_path))
+        _validator(definition).iter_errors(value), key=lambda error: list(map(str, error.absolute_path))
     ):
-        lines += _explain(error)
+        lines += _explain(error, key)
     return lines
 
 
-def _explain(error: ValidationError) -> list[str]:
-    path = [str(step) for step in error.absolute_path]
+def _explain(error: ValidationError, key: Sequence[str]) -> list[str]:
+    path = [*key, *map(str, error.absolute_path)]
     if "propertyNames" in error.absolute_schema_path:
         path.append(error.instance)
     explain = _EXPLAINED.get(str(error.validator), _explain_value)
-    return [f"{'.'.join([*path, *key]) or 'the config'}: {text}" for key, text in explain(error)]
+    return [f"{'.'.join([*path, *rest]) or 'the config'}: {text}" for rest, text in explain(error)]
+
+
+def line(key: str, wrong: str, allowed: str) -> str:
+    """What is wrong at a key, in the form of all messages about a config."""
+    return f"{key}: {wrong}; allowed: {allowed}"
 
 
 def _explain_value(error: ValidationError) -> Explanation:

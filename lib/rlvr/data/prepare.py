@@ -26,15 +26,20 @@ def read_problems(path: str | Path) -> list[Problem]:
 
 
 @dataclass(frozen=True)
-class _Loaded:
+class LoadedSources:
     """All sources of a data set, without duplicates, and what the manifest says about them."""
 
     found: Deduplicated
     facts: dict[str, Any]
 
 
-def _load(sources: Iterable[FileOrFamily], task: str, verifier: str, data_root: str | Path) -> _Loaded:
-    """Load sources in order; ids must differ across them too, since random streams follow ids."""
+def load_sources(
+    sources: Iterable[FileOrFamily], task: str, verifier: str, data_root: str | Path
+) -> LoadedSources:
+    """Load sources in order, without duplicates.
+
+    Ids must differ across sources too, since random streams follow ids; else DataError.
+    """
     problems: dict[str, Problem] = {}
     entries = []
     for source in sources:
@@ -61,7 +66,7 @@ def _load(sources: Iterable[FileOrFamily], task: str, verifier: str, data_root: 
         "duplicates_dropped": found.duplicates,
         "conflicting_answers_dropped": found.conflicts,
     }
-    return _Loaded(found, facts)
+    return LoadedSources(found, facts)
 
 
 def _read_all(paths: Iterable[str | Path]) -> list[Problem]:
@@ -145,11 +150,11 @@ def prepare_evaluation_task(
         if train is None or train.holdout is None or train.holdout.task != task:
             raise ValueError(f"task {task} has source holdout, but data.train.holdout names no task {task}")
         holdout = train.holdout
-        loaded = _load(train.sources, task, config.verifier, data_root)
+        loaded = load_sources(train.sources, task, config.verifier, data_root)
         problems, overlap = drop_overlap(loaded.found.problems, _read_all(exclude))
         problems = _draw_holdout(problems, holdout)
     else:
-        loaded = _load([config.source], task, config.verifier, data_root)
+        loaded = load_sources([config.source], task, config.verifier, data_root)
         problems = loaded.found.problems
     facts = {
         "task": task,
@@ -176,7 +181,7 @@ def prepare_training_data(
     of the problem files `evaluation_paths` (by task; the hold-out's rows are counted as `held_out`). Bad
     rows and an empty result raise DataError and nothing is written.
     """
-    loaded = _load(config.sources, config.task, config.verifier, data_root)
+    loaded = load_sources(config.sources, config.task, config.verifier, data_root)
     problems, overlap = drop_overlap(loaded.found.problems, _read_all(evaluation_paths))
     held_out = overlap.pop(config.holdout.task, 0) if config.holdout else 0
     facts = {

@@ -3,11 +3,12 @@
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+from rlvr.config.alignment import PairsSource
 from rlvr.config.sources import JsonlSource, SyntheticSource
 from rlvr.data.families import family_problems
 from rlvr.data.problem import Problem
@@ -29,7 +30,7 @@ class LoadedRows:
     excluded: int = 0
 
 
-def source_path(source: JsonlSource, data_root: str | Path) -> Path:
+def source_path(source: JsonlSource | PairsSource, data_root: str | Path) -> Path:
     """Return the file of a source; DataError if it is not there. An absolute path stands for itself."""
     path = Path(data_root) / source.path
     if not path.is_file():
@@ -61,26 +62,38 @@ def load_rows(
     return _load_jsonl(source, task, verifier, source_path(source, data_root))
 
 
+def load_pairs(source: PairsSource, task: str, verifier: str, data_root: str | Path) -> LoadedRows:
+    """Read questions that come with a response each: `metadata["response"]` of the problem.
+
+    All four fields are non-empty texts; a row in which one is not raises DataError.
+    """
+    rows = _included_rows(source_path(source, data_root), source.id_field, source.excluded_ids)
+    problems = tuple(
+        Problem(
+            id=identity,
+            task=task,
+            prompt=reader.text(source.prompt_field),
+            answer=reader.text(source.answer_field),
+            verifier=verifier,
+            metadata={"response": reader.text(source.response_field)},
+        )
+        for identity, reader in rows
+    )
+    excluded = len(source.excluded_ids)
+    return LoadedRows(problems, len(problems) + excluded, excluded=excluded)
+
+
 def _load_jsonl(source: JsonlSource, task: str, verifier: str, path: Path) -> LoadedRows:
     problems: list[Problem] = []
-    lines_by_id: dict[str, int] = {}
     near_copies = 0
-    for number, row in json_lines(path):
-        reader = _RowReader(path, number, row)
-        identity = reader.text(source.id_field)
-        if identity in lines_by_id:
-            raise reader.error(f"id {identity!r} is already that of line {lines_by_id[identity]}")
-        lines_by_id[identity] = number
-        if identity in source.excluded_ids:
-            continue
+    for _, reader in _included_rows(path, source.id_field, source.excluded_ids):
         problem = reader.problem(source, task, verifier)
         if source.overlap_field and reader.field(source.overlap_field):
             near_copies += 1
         else:
             problems.append(problem)
-    if unknown := [identity for identity in source.excluded_ids if identity not in lines_by_id]:
-        raise DataError(f"{path}: excluded_ids names rows that are not there: {', '.join(unknown)}")
-    return LoadedRows(tuple(problems), len(lines_by_id), near_copies, len(source.excluded_ids))
+    excluded = len(source.excluded_ids)
+    return LoadedRows(tuple(problems), len(problems) + near_copies + excluded, near_copies, excluded)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -183,3 +196,20 @@ class _RowReader:
             verifier=verifier,
             metadata=metadata,
         )
+
+
+def _included_rows(
+    path: Path, id_field: str, excluded_ids: Sequence[str]
+) -> Iterator[tuple[str, _RowReader]]:
+    """Id and reader of each row but the excluded ones; an id twice, or excluded without a row: DataError."""
+    lines_by_id: dict[str, int] = {}
+    for number, row in json_lines(path):
+        reader = _RowReader(path, number, row)
+        identity = reader.text(id_field)
+        if identity in lines_by_id:
+            raise reader.error(f"id {identity!r} is already that of line {lines_by_id[identity]}")
+        lines_by_id[identity] = number
+        if identity not in excluded_ids:
+            yield identity, reader
+    if unknown := [identity for identity in excluded_ids if identity not in lines_by_id]:
+        raise DataError(f"{path}: excluded_ids names rows that are not there: {', '.join(unknown)}")

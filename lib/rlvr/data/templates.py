@@ -21,6 +21,9 @@ R1_ZERO = (
     "Assistant: <think>"
 )
 
+# The same task for policies of a few thousand weights, which read no instruction: what r1_zero ends with.
+R1_ZERO_COMPACT = "{question}<think>"
+
 # Stanford CS336 (spring 2025), assignment 5, cs336_alignment/prompts/question_only.prompt: nothing around it.
 QUESTION_ONLY = "{question}"
 
@@ -53,6 +56,7 @@ def _choice(problem: Problem) -> str:
 TEMPLATES: dict[str, Callable[[Problem], str]] = {
     "plain": _around("{question}"),
     "r1_zero": _around(R1_ZERO),
+    "r1_zero_compact": _around(R1_ZERO_COMPACT),
     "question_only": _around(QUESTION_ONLY),
     "qwen_math_boxed": _around(QWEN_MATH_BOXED),
     "choice": _choice,

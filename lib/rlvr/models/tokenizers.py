@@ -1,6 +1,6 @@
 """Small from-scratch tokenizers, and a light reader for them.
 
-Both are ordinary `tokenizer.json` files, which transformers' AutoTokenizer loads too; reading them with the
+All are ordinary `tokenizer.json` files, which transformers' AutoTokenizer loads too; reading them with the
 `tokenizers` library alone spares each job the seconds that importing transformers' tokenizers takes.
 """
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Protocol, Self
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from rlvr.data.families import CHARACTERS
 from rlvr.errors import UserError
@@ -16,6 +16,8 @@ from rlvr.files import read_json, write_json
 
 PAD_TOKEN = "<|pad|>"
 EOS_TOKEN = "<|eos|>"
+# What the formats of r1_zero and question_only need beside CHARACTERS, in the order of the ids.
+TAGS = ("<think>", "</think>", " ", "<answer>", "</answer>", r"\boxed{", "}")
 TOKENIZER_FILE = "tokenizer.json"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 
@@ -74,14 +76,18 @@ class SmallTokenizer:
     def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
         """Token ids; a character outside the alphabet is a UserError. (There are no tokens to add.)"""
         ids = self._tokenizer.encode(text, add_special_tokens=add_special_tokens).ids
-        if len(ids) != len(text.encode()):  # one token a byte; what has no token was passed over
-            alphabet = self._tokenizer.get_vocab()
-            unknown = sorted({character for character in text if character not in alphabet})
+        if self.decode(ids) != text:  # what has no token was passed over
+            unknown = ", ".join(map(repr, self._without_token(text)))
             raise UserError(
-                f"the tokenizer has no token for {', '.join(map(repr, unknown))} in {text[:80]!r}; "
-                "base.tokenizer: bytes encodes any text"
+                f"the tokenizer has no token for {unknown} in {text[:80]!r}; "
+                "base.tokenizer: tagged has the tags of r1_zero, bytes encodes any text"
             )
         return ids
+
+    def _without_token(self, text: str) -> list[str]:
+        """The characters of a text that are no token of their own, sorted."""
+        alphabet = {self.decode([index]) for index in range(len(self))}
+        return sorted({character for character in text if character not in alphabet})
 
     def convert_tokens_to_ids(self, tokens: str) -> int | None:
         """Id of one token by its name, special tokens included; None if there is none."""
@@ -122,8 +128,20 @@ def byte_tokenizer() -> SmallTokenizer:
     return _one_token_a_byte([*_byte_characters(), PAD_TOKEN, EOS_TOKEN])
 
 
-def _one_token_a_byte(tokens: Sequence[str]) -> SmallTokenizer:
+def tagged_tokenizer() -> SmallTokenizer:
+    """The character tokenizer's ids, then one token for each of TAGS; no BOS.
+
+    The tags are ordinary text, not special tokens: they stay in decoded responses, where rewards look for
+    them and stop strings are matched.
+    """
+    spelled = [_byte_characters()[ord(" ")] if tag == " " else tag for tag in TAGS]
+    return _one_token_a_byte([PAD_TOKEN, EOS_TOKEN, *CHARACTERS, *spelled], whole=TAGS)
+
+
+def _one_token_a_byte(tokens: Sequence[str], whole: Sequence[str] = ()) -> SmallTokenizer:
     """Byte-level BPE without merges: the one kind that AutoTokenizer reads alike for a `qwen2` config.
+
+    Those of `whole` that are longer than a character are found in a text before it is cut into bytes.
 
     transformers 5 rebuilds that tokenizer from vocabulary and merges, whatever tokenizer.json says beside
     them, with NFC normalisation and a split into words; without merges, words change nothing.
@@ -133,6 +151,7 @@ def _one_token_a_byte(tokens: Sequence[str]) -> SmallTokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([PAD_TOKEN, EOS_TOKEN])
+    tokenizer.add_tokens([AddedToken(token, normalized=False) for token in whole if len(token) > 1])
     return SmallTokenizer(tokenizer)
 
 
@@ -147,6 +166,6 @@ def _byte_characters() -> list[str]:
     return [chr(byte) if byte in printable else chr(next(others)) for byte in range(256)]
 
 
-def small_tokenizer(name: Literal["characters", "bytes"]) -> SmallTokenizer:
+def small_tokenizer(name: Literal["characters", "bytes", "tagged"]) -> SmallTokenizer:
     """The tokenizer that `base.tokenizer` names."""
-    return {"characters": character_tokenizer, "bytes": byte_tokenizer}[name]()
+    return {"characters": character_tokenizer, "bytes": byte_tokenizer, "tagged": tagged_tokenizer}[name]()

@@ -5,9 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from rlvr.arithmetic import configure_arithmetic
-from rlvr.config.policy import BasePolicyConfig, JsonlExamples, PretrainedPolicyConfig, TinyPolicyConfig
+from rlvr.config.policy import (
+    BasePolicyConfig,
+    JsonlExamples,
+    PretrainedPolicyConfig,
+    SftConfig,
+    TinyPolicyConfig,
+)
 from rlvr.devices import describe_device, resolve_device
 from rlvr.files import atomic_path, write_csv
 from rlvr.models.decoder import Decoder
@@ -53,6 +60,17 @@ def prepare_base_policy(
         clear_checkpoints(checkpoints_path)
 
 
+def _optimizer(model: nn.Module, config: SftConfig) -> torch.optim.AdamW:
+    return torch.optim.AdamW(
+        model.parameters(),
+        lr=config.learning_rate,
+        betas=config.betas,
+        eps=config.eps,
+        weight_decay=config.weight_decay,
+        fused=True,
+    )
+
+
 def _train_tiny(
     config: TinyPolicyConfig,
     data_root: str | Path,
@@ -72,7 +90,8 @@ def _train_tiny(
         config.architecture.max_positions,
         evaluation_paths,
     )
-    training = Sft(model.to(device), config.sft, examples, tokenizer.pad_token_id)
+    model = model.to(device)
+    training = Sft(model, config.sft, _optimizer(model, config.sft), examples, tokenizer.pad_token_id)
     from_file = isinstance(config.examples, JsonlExamples)
     files = [Path(data_root) / config.examples.path, *evaluation_paths] if from_file else []
     inputs = hash_inputs({str(number): file for number, file in enumerate(files)})

@@ -1,18 +1,20 @@
 """Batches of supervised examples, as token ids; batch `step` is a function of the seed and `step` alone."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from rlvr.config.policy import Examples, FamilyExamples, JsonlExamples
+from rlvr.config.policy import Examples, FamilyExamples, JsonlExamples, TaggedFamilyExamples
 from rlvr.config.sources import JsonlSource
 from rlvr.data.families import draw_examples
 from rlvr.data.overlap import drop_overlap
 from rlvr.data.prepare import read_problems
 from rlvr.data.rows import load_rows
+from rlvr.data.tagged import draw_tagged
 from rlvr.data.templates import apply_template
 from rlvr.errors import UserError
 from rlvr.models.tokenizers import TextTokenizer
@@ -22,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 Tokens = list[int]
 Batch = tuple[list[Tokens], list[Tokens]]
+# Given a count and a generator: pairs of prompt and response.
+Draw = Callable[[int, np.random.Generator], list[tuple[str, str]]]
 
 
 class ExampleStream(Protocol):
@@ -34,17 +38,17 @@ class ExampleStream(Protocol):
 class FamilyStream:
     """Examples drawn afresh at each step from the embedded families."""
 
-    def __init__(self, config: FamilyExamples, tokenizer: TextTokenizer, seed: int, max_positions: int):
-        self._config = config
+    def __init__(self, draw: Draw, tokenizer: TextTokenizer, seed: int, max_positions: int):
+        self._draw = draw
         self._tokenizer = tokenizer
         self._seed = seed
         self._max_positions = max_positions
 
     def batch(self, step: int, size: int) -> Batch:
         """See `ExampleStream`."""
-        drawn = draw_examples(self._config, size, np.random.default_rng((self._seed, step)))
+        drawn = self._draw(size, np.random.default_rng((self._seed, step)))
         prompts = [self._tokenizer.encode(prompt) for prompt, _ in drawn]
-        responses = [_response(label, self._tokenizer) for _, label in drawn]
+        responses = [_response(response, self._tokenizer) for _, response in drawn]
         longest = max(len(p) + len(r) for p, r in zip(prompts, responses, strict=True))
         if longest > self._max_positions:
             raise UserError(
@@ -130,5 +134,7 @@ def open_examples(
     The embedded families need no such files: they never draw a held-out prompt.
     """
     if isinstance(config, FamilyExamples):
-        return FamilyStream(config, tokenizer, seed, max_positions)
+        return FamilyStream(partial(draw_examples, config), tokenizer, seed, max_positions)
+    if isinstance(config, TaggedFamilyExamples):
+        return FamilyStream(partial(draw_tagged, config), tokenizer, seed, max_positions)
     return FileStream(_read_file(config, tokenizer, data_root, max_positions, evaluation_paths), seed)

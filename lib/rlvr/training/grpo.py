@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rlvr.config.precision import GrpoConfig
 from rlvr.data.problem import Problem
 from rlvr.rollout.engine import RolloutEngine
-from rlvr.training.batch import batch_metrics, make_batch
+from rlvr.training.batch import TrainingBatch, batch_metrics, make_batch, response_log_probs
 from rlvr.training.groups import collect_groups
 from rlvr.training.metrics import Progress, Row, WeightTracker, logged_rollouts, rollout_metrics
-from rlvr.training.update import Updater, learning_rate
+from rlvr.training.update import Updater, UpdateResult, learning_rate
 from rlvr.verify.registry import Judge
 
 logger = logging.getLogger(__name__)
@@ -24,12 +24,19 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class TrainingState:
-    """What changes from step to step: all of it is in a checkpoint."""
+    """What changes from step to step: all of it is in a checkpoint.
+
+    `seconds`: of the steps alone. Runs that validate have a row a validation, the responses that it logged,
+    and the weights (on the CPU) of the last one.
+    """
 
     step: int = 0
     metrics: list[Row] = field(default_factory=list)
     rollouts: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
+    validation: list[dict[str, Any]] = field(default_factory=list)
+    generations: list[dict[str, Any]] = field(default_factory=list)
+    validated: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,20 @@ def _clock(device: torch.device) -> float:
     return time.perf_counter()
 
 
+def _update(updater: Updater, batch: TrainingBatch, step: int) -> UpdateResult:
+    """`Updater.update`; FloatingPointError also where its first minibatches have broken the weights."""
+    try:
+        return updater.update(batch, step)
+    except ValueError as error:
+        tokens = {name: getattr(batch, name) for name in ("input_ids", "labels", "response_mask")}
+        log_probs, _ = response_log_probs(updater.model, tokens, updater.config.microbatch_size, False)
+        if log_probs.isfinite().all():
+            raise
+        raise FloatingPointError(
+            f"step {step + 1}: log-probabilities are not finite after an update: the weights have diverged"
+        ) from error
+
+
 def train_step(setting: Setting, step: int) -> tuple[Row, list[dict[str, Any]]]:
     """One step of the GRPO loop: sample, verify, score, update; returns metrics and rollouts to log."""
     config, seed = setting.config, setting.seed
@@ -78,7 +99,7 @@ def train_step(setting: Setting, step: int) -> tuple[Row, list[dict[str, Any]]]:
         mode = setting.updater.mode
         batch = make_batch(collected.kept, model, setting.base, setting.pad_id, config, mode, setting.device)
         scored = _clock(setting.device)
-        result = setting.updater.update(batch, step)
+        result = _update(setting.updater, batch, step)
         updated = _clock(setting.device)
         losses = batch_metrics(batch) | vars(result)
     else:
@@ -105,12 +126,13 @@ def train(
     setting: Setting,
     state: TrainingState,
     save: Callable[[TrainingState], None],
-    snapshot: Callable[[int], None],
+    after_step: Callable[[TrainingState], None],
 ) -> None:
     """Run the loop from `state` to the last step, updating `state`.
 
-    `save` is called every `checkpoint_every_steps` steps, `snapshot` (with the number of finished steps) at
-    the configured ones, before the checkpoint of the same step.
+    `after_step` is called after every step, before its checkpoint, and `save` every `checkpoint_every_steps`
+    steps but after the last. Numbers that are not finite raise FloatingPointError; `state` then holds the
+    steps before.
     """
     config = setting.config
     progress = Progress(config.steps, first=state.step)
@@ -122,7 +144,6 @@ def train(
         state.rollouts.extend(records)
         state.seconds += time.perf_counter() - started
         progress.report(row)
-        if state.step in config.snapshot_steps:
-            snapshot(state.step)
+        after_step(state)
         if state.step % config.checkpoint_every_steps == 0 and state.step < config.steps:
             save(state)

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,16 @@ from rlvr.arithmetic import configure_arithmetic
 from rlvr.config.precision import GrpoConfig
 from rlvr.config.verification import VerificationConfig
 from rlvr.data.prepare import read_problems
+from rlvr.data.problem import Problem
 from rlvr.devices import arithmetic_identity, check_dtypes, describe_device, resolve_device
 from rlvr.diagnostics.sparsity import movable_fraction
-from rlvr.errors import UserError
 from rlvr.files import atomic_path, write_csv, write_json, write_jsonl
-from rlvr.models.decoder import Decoder
 from rlvr.models.loading import load_policy, load_tokenizer, read_config, save_policy
 from rlvr.models.products import multiplied_in_float32
 from rlvr.models.weights import weight_hash
-from rlvr.optim import AdamW
 from rlvr.precision import PrecisionMode, torch_dtype
 from rlvr.provenance import digest, environment, hash_inputs, resume_identity
+from rlvr.rollout.batched import BatchedEngine
 from rlvr.rollout.engine import RolloutEngine
 from rlvr.rollout.opening import open_engine
 from rlvr.sources import code_digest
@@ -32,6 +32,7 @@ from rlvr.training.dtype_contract import DtypeContract
 from rlvr.training.grpo import Setting, TrainingState, train
 from rlvr.training.metrics import WeightTracker, write_tensorboard
 from rlvr.training.notes import inert_factors, notes
+from rlvr.training.optimizer import make_optimizer, trainable_policy
 from rlvr.training.prompts import fitting_problems
 from rlvr.training.update import Updater, make_scaler
 from rlvr.verify.registry import Judge, describe_isolation
@@ -68,25 +69,6 @@ class TrainingFiles:
     checkpoints: str
 
 
-def _load(path: str, master: str, mode: PrecisionMode, device: torch.device) -> nn.Module:
-    return load_policy(path, torch_dtype(master), torch_dtype(mode.compute), mode.logits_fp32, device)
-
-
-def _make_optimizer(model: nn.Module, mode: PrecisionMode, job: TrainingJob) -> AdamW:
-    settings = job.training.optimizer
-    return AdamW(
-        model.parameters(),
-        lr=settings.learning_rate,
-        betas=settings.betas,
-        eps=settings.eps,
-        weight_decay=settings.weight_decay,
-        state_dtype=torch_dtype(mode.optimizer_state),
-        write_back=mode.write_back,
-        seed=job.seed,
-        tracked=job.training.tracked_updates,
-    )
-
-
 def _probe_activations(model: nn.Module, contract: DtypeContract, token: int, device: torch.device) -> None:
     """Check the dtypes of activations and logits in one forward over a few tokens."""
     tokens = torch.full((1, 2), token, device=device)
@@ -95,47 +77,54 @@ def _probe_activations(model: nn.Module, contract: DtypeContract, token: int, de
     contract.check("logits", contract.mode.logits, [("logits", logits)])
 
 
-class Run:
-    """One run's models, files and bookkeeping around the loop."""
+class Trainer:
+    """One policy in training.
 
-    def __init__(self, job: TrainingJob, files: TrainingFiles, code: str):
-        self.job, self.files, self.code = job, files, code
-        self.mode = job.mode
+    `base`: folder of the policy that it starts from; `identity`: digest of everything that must be equal for
+    its checkpoints to be of use.
+    """
+
+    def __init__(self, job: TrainingJob, base: str, checkpoints: str | Path, identity: str):
+        self.job, self.mode = job, job.mode
+        self.base_folder, self.checkpoints, self.identity = base, Path(checkpoints), identity
         self.flags = configure_arithmetic(job.compute_threads, self.mode.deterministic, job.seed)
         self.device = resolve_device(job.device)
         check_dtypes(self.device, {self.mode.compute, self.mode.rollout, self.mode.evaluation})
-        self.inputs = hash_inputs({"base": files.base, "problems": files.problems})
-        arithmetic = arithmetic_identity(self.device, (self.mode.compute, self.mode.rollout))
-        self.identity = resume_identity(job, self.inputs, code, arithmetic)
-        self.tokenizer = load_tokenizer(files.base)
-        self.model = _load(files.base, self.mode.master, self.mode, self.device)
-        self.base = _load(files.base, self.mode.compute, self.mode, self.device)
-        if self.mode.dropout.rate and not isinstance(self.model, Decoder):
-            raise UserError(
-                f"mode {self.mode.name} has attention dropout, which only the decoder of the Qwen2 "
-                "and Llama families computes; set its rate to 0 for this model (precision.dropout_rate, or "
-                "dropout.rate of a custom mode)"
-            )
+        self.tokenizer = load_tokenizer(base)
+        self.model = trainable_policy(base, self.mode, self.device)
+        compute = torch_dtype(self.mode.compute)
+        self.base = load_policy(base, compute, compute, self.mode.logits_fp32, self.device)
         self.movable = movable_fraction(
             {name: parameter.detach() for name, parameter in self.model.named_parameters()},
             job.training.optimizer.learning_rate,
         )
-        for parameter in self.model.parameters():
-            parameter.grad_dtype = torch_dtype(self.mode.reduce)
-        self.optimizer = _make_optimizer(self.model, self.mode, job)
+        settings = job.training.optimizer
+        self.optimizer = make_optimizer(
+            self.model,
+            self.mode,
+            settings.learning_rate,
+            settings.betas,
+            settings.eps,
+            settings.weight_decay,
+            job.seed,
+            job.training.tracked_updates,
+        )
         self.scaler = make_scaler(self.mode, self.device)
         self.contract = DtypeContract(self.mode)
-        self.checkpoints = Path(files.checkpoints)
         self.prompts: dict[str, int] = {}
         self.isolation: dict[str, Any] | None = None
 
-    def setting(self, engine: RolloutEngine, judge: Judge) -> Setting:
+    def open_engine(self) -> BatchedEngine:
+        """An engine with its own copy of the weights, in the mode's dtype of rollouts."""
+        rows = self.job.training.sampling.max_batch_rows
+        return open_engine(self.model, self.tokenizer, torch_dtype(self.mode.rollout), rows, self.device)
+
+    def setting(self, engine: RolloutEngine, judge: Judge, problems: Sequence[Problem]) -> Setting:
         """What the loop needs; dtypes that can be seen before the first step are checked here."""
         self.contract.check_parameters(self.model)
         self.contract.check_rollout(engine.named_weights())
         _probe_activations(self.model, self.contract, self.tokenizer.pad_token_id, self.device)
         room = engine.max_positions - self.job.training.sampling.max_tokens
-        problems = read_problems(self.files.problems)
         fitting = fitting_problems(problems, self.job.template, self.tokenizer, room)
         self.prompts = {"used": len(fitting), "too_long": len(problems) - len(fitting), "room": room}
         self.isolation = describe_isolation(fitting)
@@ -168,12 +157,12 @@ class Run:
         found = load_checkpoint(self.checkpoints, self.identity)
         if found is None:
             return TrainingState()
-        step, saved = found
+        _, saved = found
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
         if self.scaler is not None:
             self.scaler.load_state_dict(saved["scaler"])
-        return TrainingState(step, saved["metrics"], saved["rollouts"], saved["seconds"])
+        return TrainingState(**saved["state"])
 
     def save(self, state: TrainingState) -> None:
         """Checkpoint after `state.step` finished steps."""
@@ -181,9 +170,7 @@ class Run:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict() if self.scaler is not None else {},
-            "metrics": state.metrics,
-            "rollouts": state.rollouts,
-            "seconds": state.seconds,
+            "state": vars(state),
         }
         save_checkpoint(self.checkpoints, state.step, everything, self.identity)
 
@@ -191,11 +178,41 @@ class Run:
         """Write the current policy in Hugging Face format."""
         with atomic_path(folder) as temporary:
             temporary.mkdir()
-            save_policy(self.model, self.tokenizer, temporary, read_config(self.files.base))
+            save_policy(self.model, self.tokenizer, temporary, read_config(self.base_folder))
 
-    def snapshot(self, step: int) -> None:
+    def facts(self, state: TrainingState) -> dict[str, Any]:
+        """What a finished run was and came to, for its provenance."""
+        compute = torch_dtype(self.mode.compute)
+        inert = inert_factors(self.mode, self.device, self.job.training, state.metrics)
+        return {
+            "flags": self.flags
+            | {"16_bit_products_in_float32": multiplied_in_float32(self.device.type, compute)},
+            "dtypes": self.contract.realised,
+            "prompts": self.prompts,
+            "isolation": self.isolation,
+            "movable_fraction_of_base": self.movable,
+            "weight_hash": weight_hash(self.model.named_parameters()),
+            "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
+            "seconds": state.seconds,
+            "inert": list(inert),
+            "notes": notes(self.mode, inert, state.metrics, self.prompts),
+        }
+
+
+class Run(Trainer):
+    """One run of the precision study: a policy in training, its snapshots and its files."""
+
+    def __init__(self, job: TrainingJob, files: TrainingFiles, code: str):
+        self.files, self.code = files, code
+        self.inputs = hash_inputs({"base": files.base, "problems": files.problems})
+        arithmetic = arithmetic_identity(resolve_device(job.device), (job.mode.compute, job.mode.rollout))
+        identity = resume_identity(job, self.inputs, code, arithmetic)
+        super().__init__(job, files.base, files.checkpoints, identity)
+
+    def snapshot(self, state: TrainingState) -> None:
         """Keep the weights of a configured step beside the checkpoints until the run is complete."""
-        self.save_policy(self.checkpoints / "snapshots" / f"step{step}")
+        if state.step in self.job.training.snapshot_steps:
+            self.save_policy(self.checkpoints / "snapshots" / f"step{state.step}")
 
     def write_results(self, state: TrainingState) -> None:
         """Write every declared output, then drop the checkpoints."""
@@ -213,8 +230,6 @@ class Run:
 
     def provenance(self, state: TrainingState) -> dict[str, Any]:
         """The record of what this run was."""
-        compute = torch_dtype(self.mode.compute)
-        inert = inert_factors(self.mode, self.device, self.job.training, state.metrics)
         return {
             "job": {key: value for key, value in asdict(self.job).items() if key != "mode"},
             "mode": asdict(self.mode),
@@ -224,17 +239,7 @@ class Run:
             **environment(),
             "device": describe_device(self.device),
             "threads": self.job.compute_threads,
-            "flags": self.flags
-            | {"16_bit_products_in_float32": multiplied_in_float32(self.device.type, compute)},
-            "dtypes": self.contract.realised,
-            "prompts": self.prompts,
-            "isolation": self.isolation,
-            "movable_fraction_of_base": self.movable,
-            "weight_hash": weight_hash(self.model.named_parameters()),
-            "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
-            "seconds": state.seconds,
-            "inert": list(inert),
-            "notes": notes(self.mode, inert, state.metrics, self.prompts),
+            **self.facts(state),
         }
 
 
@@ -251,14 +256,12 @@ def train_policy(
     logger.info(
         "%s: a step of the learning rate can move %.1f %% of the weights", job.mode.name, 100 * run.movable
     )
-    rollout_dtype = torch_dtype(run.mode.rollout)
-    rows = job.training.sampling.max_batch_rows
     with (
         only_process(files.checkpoints),
-        open_engine(run.model, run.tokenizer, rollout_dtype, rows, run.device) as engine,
+        run.open_engine() as engine,
         Judge(verification_workers, job.verification) as judge,
     ):
-        setting = run.setting(engine, judge)
+        setting = run.setting(engine, judge, read_problems(files.problems))
         state = run.restore()
         train(setting, state, run.save, run.snapshot)
         run.write_results(state)

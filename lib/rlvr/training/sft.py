@@ -1,17 +1,20 @@
 """Supervised fine-tuning: the likelihood of responses, from any weights, with exact resume."""
 
 import logging
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from rlvr.config.policy import SftConfig
+from rlvr.objectives import sft_microbatch_train_step
 from rlvr.policy import collate, get_response_log_probs
+from rlvr.training.batch import trimmed_width
 from rlvr.training.examples import ExampleStream
 
 logger = logging.getLogger(__name__)
@@ -44,30 +47,67 @@ def learning_rate(config: SftConfig, step: int) -> float:
     return config.learning_rate * (1.0 - (1.0 - config.final_learning_rate_ratio) * done)
 
 
-def response_loss(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-    """Mean over the batch's response tokens (EOS included) of minus their log-probability, in nats."""
-    log_probs = get_response_log_probs(model, batch["input_ids"], batch["labels"])["log_probs"]
-    return -log_probs[batch["response_mask"]].mean()
+def accumulate_gradients(
+    model: nn.Module,
+    prompts: Sequence[Sequence[int]],
+    responses: Sequence[Sequence[int]],
+    pad_id: int,
+    gradient_accumulation_steps: int = 1,
+    forward_kwargs: Mapping[str, Any] | None = None,
+    softmax_dtype: torch.dtype | None = None,
+) -> float:
+    """Back-propagate the mean, over the batch's response tokens, of minus their log-probability in nats.
+
+    Returns that loss. The rows are split into at most `gradient_accumulation_steps` microbatches of equal
+    size, the last one perhaps smaller; value and gradient are those of the whole batch up to rounding.
+    `forward_kwargs`, `softmax_dtype`: see `get_response_log_probs`. A log-probability that is not finite
+    raises FloatingPointError.
+    """
+    device = next(model.parameters()).device
+    batch = {name: tensor.to(device) for name, tensor in collate(prompts, responses, pad_id).items()}
+    rows = len(prompts)
+    tokens_per_row = batch["response_mask"].sum().item() / rows
+    loss = 0.0
+    for part in torch.arange(rows, device=device).split(math.ceil(rows / gradient_accumulation_steps)):
+        width = trimmed_width(batch["response_mask"][part])
+        input_ids, labels, mask = (
+            batch[name][part, :width] for name in ("input_ids", "labels", "response_mask")
+        )
+        log_probs = get_response_log_probs(
+            model, input_ids, labels, forward_kwargs=forward_kwargs, softmax_dtype=softmax_dtype
+        )["log_probs"]
+        if not log_probs[mask].isfinite().all():
+            raise FloatingPointError("the log-probability of a response token is not finite")
+        # (1/part) Σ_rows Σ_tokens / (tokens/rows) / (rows/part) is the part's share of the mean over tokens.
+        part_loss, _ = sft_microbatch_train_step(log_probs, mask, rows / len(part), tokens_per_row)
+        loss += part_loss.item()
+    return loss
+
+
+def finite_norm(norm: float) -> float:
+    """The norm of a gradient that is about to be applied; FloatingPointError if it is not finite."""
+    if not math.isfinite(norm):
+        raise FloatingPointError(f"the gradient norm is {norm}; the weights before it are kept")
+    return norm
 
 
 class Sft:
-    """One supervised training: model, optimiser and where it stands."""
+    """One supervised training: model, optimiser (of the model's parameters) and where it stands."""
 
-    def __init__(self, model: nn.Module, config: SftConfig, examples: ExampleStream, pad_id: int):
+    def __init__(
+        self,
+        model: nn.Module,
+        config: SftConfig,
+        optimizer: torch.optim.Optimizer,
+        examples: ExampleStream,
+        pad_id: int,
+    ):
         self.model = model
         self.config = config
+        self.optimizer = optimizer
         self.examples = examples
         self.pad_id = pad_id
-        self.device = next(model.parameters()).device
         self.state = SftState()
-        self.optimizer = torch.optim.AdamW(
-            model.parameters(),
-            lr=config.learning_rate,
-            betas=config.betas,
-            eps=config.eps,
-            weight_decay=config.weight_decay,
-            fused=True,
-        )
 
     def snapshot(self) -> dict[str, Any]:
         """Everything that an exact resume needs."""
@@ -86,20 +126,16 @@ class Sft:
     def _step(self) -> None:
         """One update of the weights."""
         prompts, responses = self.examples.batch(self.state.step, self.config.batch_size)
-        batch = {
-            name: tensor.to(self.device) for name, tensor in collate(prompts, responses, self.pad_id).items()
-        }
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.state.step)
         self.optimizer.zero_grad(set_to_none=True)
-        loss = response_loss(self.model, batch)
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(
-            self.model.parameters(), self.config.max_grad_norm, error_if_nonfinite=True
+        loss = accumulate_gradients(
+            self.model, prompts, responses, self.pad_id, self.config.gradient_accumulation_steps
         )
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
+        self.state.norms.append(finite_norm(norm.item()))
         self.optimizer.step()
-        self.state.losses.append(loss.item())
-        self.state.norms.append(norm.item())
+        self.state.losses.append(loss)
         self.state.step += 1
 
     def _log(self, seconds: float) -> None:
@@ -127,7 +163,7 @@ class Sft:
     def run(self, checkpoint: Callable[[int, dict[str, Any]], None]) -> None:
         """Train to the end; `checkpoint(step, snapshot)` is called about CHECKPOINTS times on the way.
 
-        A gradient that is not finite raises RuntimeError.
+        A gradient or a log-probability that is not finite raises FloatingPointError.
         """
         every = max(1, self.config.steps // CHECKPOINTS)
         before = self.state.seconds

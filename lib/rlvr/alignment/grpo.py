@@ -1,0 +1,249 @@
+"""The GRPO arms: the loop of `rlvr.training.grpo` with validation, seed by seed (rule train_grpo_arm)."""
+
+import logging
+from dataclasses import asdict
+from typing import Any
+
+from rlvr.alignment.job import ArmFiles, ArmInputs, GrpoJob
+from rlvr.alignment.results import (
+    SeedResult,
+    arm_header,
+    checkpoints_of,
+    close_validation,
+    load_finished,
+    save_finished,
+    validation_row,
+    write_arm,
+)
+from rlvr.alignment.setup import Setup, read_prompted
+from rlvr.config.alignment import GenerationConfig, GrpoSettings, OptimizationConfig
+from rlvr.config.precision import (
+    AdvantageConfig,
+    DynamicSamplingConfig,
+    GrpoConfig,
+    LossConfig,
+    OptimizerConfig,
+    OverlongConfig,
+    RewardConfig,
+    SamplingConfig,
+)
+from rlvr.devices import arithmetic_identity
+from rlvr.errors import UserError
+from rlvr.provenance import hash_inputs, resume_identity
+from rlvr.training.checkpoint import only_process
+from rlvr.training.grpo import Setting, TrainingState, train
+from rlvr.training.run import Trainer, TrainingJob
+from rlvr.training.validation import Validator
+from rlvr.verify.registry import Judge
+
+logger = logging.getLogger(__name__)
+
+# Weights of each tensor whose intended updates are summed up, as in the precision study.
+TRACKED_UPDATES = 65536
+
+
+def _require_divisible(settings: GrpoSettings) -> None:
+    """UserError, naming both keys, for sizes that the loop could only honour by changing one."""
+    for size, divisor in (
+        ("rollout_batch_size", "group_size"),
+        ("rollout_batch_size", "train_batch_size"),
+        ("train_batch_size", "group_size"),
+        ("train_batch_size", "gradient_accumulation_steps"),
+    ):
+        numbers = getattr(settings, size), getattr(settings, divisor)
+        if numbers[0] % numbers[1]:
+            raise UserError(
+                f"alignment.grpo: {size} is {numbers[0]}, which is no multiple of {divisor} {numbers[1]}; "
+                "change one of them, in the settings or in the arm of the experiment that sets it"
+            )
+
+
+def grpo_config(
+    settings: GrpoSettings, generation: GenerationConfig, optimization: OptimizationConfig
+) -> GrpoConfig:
+    """The loop's configuration of an arm: correct responses earn 1, the others 0, and nothing is shaped.
+
+    Sizes that do not divide one another raise UserError.
+    """
+    _require_divisible(settings)
+    no_baseline = settings.loss_type == "no_baseline"
+    return GrpoConfig(
+        steps=settings.steps,
+        prompts_per_step=settings.rollout_batch_size // settings.group_size,
+        group_size=settings.group_size,
+        minibatches=settings.rollout_batch_size // settings.train_batch_size,
+        epochs=settings.epochs_per_rollout_batch,
+        microbatch_size=settings.train_batch_size // settings.gradient_accumulation_steps,
+        sampling=SamplingConfig(**vars(generation)),
+        rewards=RewardConfig(correct=1.0, incorrect=0.0),
+        advantage=AdvantageConfig(
+            baseline="none" if no_baseline else "group_mean",
+            normalize_by_std=settings.use_std_normalization,
+            eps=settings.advantage_eps,
+        ),
+        loss=_loss(settings),
+        dynamic_sampling=DynamicSamplingConfig(enabled=False, max_rounds=0),
+        overlong=OverlongConfig(enabled=False, buffer_tokens=1, penalty=0.0),
+        optimizer=OptimizerConfig(learning_rate=settings.learning_rate, warmup_steps=0, **vars(optimization)),
+        tracked_updates=TRACKED_UPDATES,
+        log_rollouts_every_steps=settings.steps,  # the responses that are kept are those of the validations
+        log_rollouts_count=0,
+        snapshot_steps=(),
+        checkpoint_every_steps=settings.checkpoint_every_steps,
+    )
+
+
+def _loss(settings: GrpoSettings) -> LossConfig:
+    means = {"masked_mean": "sequence_mean", "masked_normalize": "constant"}
+    return LossConfig(
+        type=settings.loss_type,
+        clip_low=settings.cliprange,
+        clip_high=settings.cliprange,
+        sequence_clip_low=settings.cliprange,
+        sequence_clip_high=settings.cliprange,
+        aggregation=means[settings.length_normalization],
+        normalize_constant=settings.normalize_constant,
+        kl_beta=0.0,
+    )
+
+
+class _Seed:
+    """One seed in training: the loop, validated at its start, on the way and at its end."""
+
+    def __init__(self, trainer: Trainer, setting: Setting, validator: Validator, every: int):
+        self._trainer, self._setting, self._validator, self._every = trainer, setting, validator, every
+
+    def _validate(self, state: TrainingState, final: bool = False) -> None:
+        """Validate the weights as they are, and keep a copy of them as weights that can be sampled from."""
+        model, setting = self._trainer.model, self._setting
+        measured = self._validator.measure(model, setting.engine, setting.judge, state.step, final)
+        state.validation.append(validation_row(measured.row, state.seconds))
+        state.generations += measured.generations
+        state.validated = {name: weight.cpu().clone() for name, weight in model.state_dict().items()}
+        logger.info(
+            "step %d: validation accuracy %.4f of %d problems, format %.4f",
+            state.step,
+            measured.row["accuracy"],
+            measured.row["problems"],
+            measured.row["format_rate"],
+        )
+
+    def _after_step(self, state: TrainingState) -> None:
+        if state.step % self._every == 0 and state.step < self._setting.config.steps:
+            self._validate(state)
+
+    def train(self, state: TrainingState) -> str:
+        """Train to the end, or until a number is not finite; returns which, or "".
+
+        The model then has its last weights. If these cannot be sampled from, it gets those of the last
+        validation before.
+        """
+        if not state.validation:
+            self._validate(state)
+        try:
+            train(self._setting, state, self._trainer.save, self._after_step)
+            self._validate(state, final=True)
+            return ""
+        except FloatingPointError as error:
+            broken = f"after {state.step} steps: {error}"
+        logger.warning("the run has diverged: %s", broken)
+        try:
+            self._validate(state, final=True)
+        except FloatingPointError:
+            broken += (
+                f"; the policy is that of step {state.validation[-1]['step']}, which was the last validated"
+            )
+            self._trainer.model.load_state_dict(state.validated)
+            self._validate(state, final=True)
+        return broken
+
+
+def _record(trainer: Trainer, state: TrainingState, last: dict[str, Any]) -> dict[str, Any]:
+    """What the provenance says of a seed. Tokens of responses; trained on: each as often as in an update.
+
+    A step that was broken off is in none of the numbers.
+    """
+    totals = {name: sum(row[name] for row in state.metrics) for name in ("rollouts", "tokens")}
+    return {
+        "seed": trainer.job.seed,
+        "steps": state.step,
+        "updates": sum(row["updates"] - row["updates_skipped"] for row in state.metrics),
+        "rollouts": totals["rollouts"],
+        "tokens_sampled": totals["tokens"],
+        "tokens_trained": totals["tokens"] * trainer.job.training.epochs,
+        "diverged": last["diverged"],
+        "reason": last["reason"],
+        **trainer.facts(state),
+    }
+
+
+class _Arm:
+    """What the seeds of an arm share."""
+
+    def __init__(self, job: GrpoJob, inputs: ArmInputs, files: ArmFiles, code: str):
+        self.job, self.inputs, self.files, self.code = job, inputs, files, code
+        self.config = grpo_config(job.settings, job.common.generation, job.common.optimization)
+        self.hashes = hash_inputs(asdict(inputs))
+        self.setup = Setup.open(job.common, inputs.base, inputs.validation)
+        self.problems = read_prompted(inputs.examples, job.common)
+
+    def _identity(self, seed: int) -> str:
+        mode = self.job.common.mode
+        arithmetic = arithmetic_identity(self.setup.device, (mode.compute, mode.rollout))
+        return resume_identity([asdict(self.job), seed], self.hashes, self.code, arithmetic)
+
+    def _training_job(self, seed: int) -> TrainingJob:
+        common = self.job.common
+        return TrainingJob(
+            mode=common.mode,
+            seed=seed,
+            rep=1,
+            template=common.prompt.template,
+            device=common.device,
+            compute_threads=common.compute_threads,
+            verification=common.verification,
+            training=self.config,
+        )
+
+    def train_seed(self, seed: int, judge: Judge) -> SeedResult:
+        """One seed from the base to its end, or from where an interrupted job has left it."""
+        identity = self._identity(seed)
+        if finished := load_finished(self.files, seed, identity):
+            return finished
+        common = self.job.common
+        folder = checkpoints_of(self.files, seed)
+        trainer = Trainer(self._training_job(seed), self.inputs.base, folder, identity)
+        with trainer.open_engine() as engine:
+            setting = trainer.setting(engine, judge, self.problems)
+            state = trainer.restore()
+            validator = self.setup.validator(seed, common.validation.logged, self.config.microbatch_size)
+            broken = _Seed(trainer, setting, validator, self.job.settings.validate_every_steps).train(state)
+        validation = close_validation(state.validation, common.collapse_share, broken)
+        record = _record(trainer, state, validation[-1])
+        result = SeedResult(seed, state.metrics, validation, state.generations, record)
+        save_finished(self.files, result, identity, trainer.save_policy)
+        return result
+
+
+def train_grpo_arm(
+    job: GrpoJob, inputs: ArmInputs, files: ArmFiles, verification_workers: int, code: str
+) -> None:
+    """Train every seed of an arm and write its outputs; resume where an interrupted job has left it.
+
+    A seed that diverges is recorded as such and does not stop the others. `code`: digest of the code that is
+    run. Sizes that do not divide one another and modes with one ratio a response raise UserError.
+    """
+    if job.common.mode.policy_ratio == "sequence":
+        raise UserError(
+            f"alignment.mode {job.common.mode.name} has one ratio a response (policy_ratio: sequence), which "
+            "would replace every loss_type and cliprange of alignment.grpo; choose a mode with token ratios"
+        )
+    arm = _Arm(job, inputs, files, code)
+    with only_process(files.checkpoints), Judge(verification_workers, job.common.verification) as judge:
+        results = []
+        for seed in range(1, job.common.seeds + 1):
+            logger.info("arm %s, seed %d of %d", job.arm, seed, job.common.seeds)
+            results.append(arm.train_seed(seed, judge))
+        write_arm(
+            files, results, arm_header("grpo", job, arm.hashes, code) | {"training": asdict(arm.config)}
+        )

@@ -1,0 +1,62 @@
+"""Checks between the keys of section `alignment`, whose every key is sound by itself."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rlvr.alignment.arms import METHODS
+from rlvr.config.schema import find_problems, hint, line
+from rlvr.precision import MODES
+
+Section = Mapping[str, Any]
+
+
+def find_alignment_contradictions(study: Section, custom_modes: Section) -> Iterator[str]:
+    """Every contradiction of the section, a line each."""
+    modes, prompts = [*MODES, *custom_modes], study["prompts"]
+    if study["mode"] not in modes:
+        wrong = f"{study['mode']} is unknown{hint(study['mode'], modes)}"
+        yield line("alignment.mode", wrong, f"{', '.join(modes)} (those of precision.custom_modes included)")
+    yield from _check_prompt("alignment.prompt", study["prompt"], prompts)
+    generation = study["generation"]
+    if generation["min_tokens"] > generation["max_tokens"]:
+        allowed = f"at most {generation['max_tokens']}"
+        yield line("alignment.generation.min_tokens", "above max_tokens", allowed)
+    for method in METHODS:
+        yield from _check_method(method, study[method], prompts)
+
+
+def _check_prompt(key: str, name: str, prompts: Section) -> Iterator[str]:
+    if name not in prompts:
+        yield line(key, f"{name} is unknown{hint(name, prompts)}", ", ".join(prompts))
+
+
+def _check_method(method: str, section: Section, prompts: Section) -> Iterator[str]:
+    """The default settings, and those of every arm of every experiment."""
+    places = {f"alignment.{method}.settings": {}}
+    for name, experiment in section["experiments"].items():
+        for number, arm in enumerate(experiment["arms"]):
+            places[f"alignment.{method}.experiments.{name}.arms.{number}"] = arm
+    for key, overrides in places.items():
+        settings = {**section["settings"], **overrides}
+        if problems := find_problems(settings, f"alignment_{method}_settings", key.split(".")):
+            yield from problems
+        elif method == "grpo":
+            yield from _check_grpo(key, settings, prompts)
+        else:
+            batch = "batch_size" if method == "sft" else "sft_batch_size"
+            yield from _check_divides(key, settings, "gradient_accumulation_steps", batch)
+
+
+def _check_grpo(key: str, settings: Section, prompts: Section) -> Iterator[str]:
+    yield from _check_prompt(f"{key}.prompt", settings["prompt"], prompts)
+    yield from _check_divides(
+        key, settings, "group_size", "train_batch_size"
+    )  # a minibatch holds whole groups
+    yield from _check_divides(key, settings, "train_batch_size", "rollout_batch_size")
+    yield from _check_divides(key, settings, "gradient_accumulation_steps", "train_batch_size")
+
+
+def _check_divides(key: str, settings: Section, part: str, whole: str) -> Iterator[str]:
+    if settings[whole] % settings[part]:
+        wrong = f"{settings[part]} does not divide {whole}, {settings[whole]}"
+        yield line(f"{key}.{part}", wrong, f"divisors of {settings[whole]}")
