@@ -13,7 +13,6 @@ from synthetic_arms import (
     validation_row,
     write_arm,
     write_small_arm,
-    write_synthetic_study,
     write_zero_shot,
 )
 
@@ -157,7 +156,7 @@ def test_diverged_seeds_stay_in_the_numbers_and_are_noted(folder):
 def test_accuracy_that_is_no_number_is_left_out(folder):
     write_small_arm(folder, "grpo", "default", (0.60, math.nan, 0.64))
     arm = tables(folder, experiment("grpo", "loop", "default"))["arms"].iloc[0]
-    assert (arm["seeds"], arm["accuracy_mean"]) == (3, pytest.approx(0.62))
+    assert (arm["seeds"], arm["accuracy_seeds"], arm["accuracy_mean"]) == (3, 2, pytest.approx(0.62))
 
 
 def test_gains_are_measured_from_the_start_of_each_prompt(folder):
@@ -264,11 +263,13 @@ def test_seed_that_was_cut_off_is_missing(folder):
     assert arm["seeds"] == 1 and arm["note"] == "seeds 2, 3 of 3 have no final result"
 
 
-def test_same_inputs_give_the_same_bytes(tmp_path):
-    given = write_synthetic_study(tmp_path, seeds=2)
-    files = [Path(path) for path in analyse(tmp_path, given, seeds=2).by_name().values()]
+def test_same_inputs_give_the_same_bytes(folder):
+    write_small_arm(folder, "grpo", "default", (0.60, 0.62, 0.64))
+    write_small_arm(folder, "grpo", "a=1", (0.61, 0.67, 0.69))
+    given = [experiment("grpo", "clip", "default", "a=1")]
+    files = [Path(path) for path in analyse(folder, given).by_name().values()]
     first = [path.read_bytes() for path in files]
-    analyse(tmp_path, given, seeds=2)
+    analyse(folder, given)
     assert [path.read_bytes() for path in files] == first
 
 

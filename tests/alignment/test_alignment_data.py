@@ -18,7 +18,7 @@ EMBEDDED = AlignmentDataConfig(
     train=SyntheticSource("synthetic", "add", "train"),
     validation=SyntheticSource("synthetic", "add", "held_out"),
 )
-PAIRS = PairsSource("pairs", "pairs.jsonl", "id", "question", "response", "answer", "plain", ())
+PAIRS = PairsSource("pairs", "pairs.jsonl", "id", "question", "response", "answer", "plain", "", ())
 LOCAL = AlignmentDataConfig(
     sft=PAIRS, train=JsonlSource("jsonl", "train.jsonl"), validation=JsonlSource("jsonl", "val.jsonl")
 )
@@ -95,6 +95,16 @@ def test_questions_that_validate_are_dropped_and_counted(tmp_path):
     assert (manifest["sft"]["rows_read"], manifest["sft"]["overlap_dropped"]) == (3, 1)
     assert (manifest["train"]["duplicates_dropped"], manifest["train"]["overlap_dropped"]) == (1, 1)
     assert manifest["sft"]["source"]["sha256"] == sha256_file(tmp_path / "pairs.jsonl")
+
+
+def test_known_near_copies_are_left_out_and_counted(tmp_path):
+    copy = PAIR | {"id": "p2", "question": "Half of 5?", "overlap": ["w"]}
+    fine = PAIR | {"id": "p3", "question": "Half of three?", "overlap": []}
+    write_local(tmp_path, copy, fine)
+    files = prepare(tmp_path, replace(LOCAL, sft=replace(PAIRS, overlap_field="overlap")))
+    assert [row["id"] for row in read_jsonl(files.sft)] == ["p3"]
+    facts = read_json(files.manifest)["sft"]
+    assert (facts["rows_read"], facts["near_copies_dropped"], facts["rows"]) == (2, 1, 1)
 
 
 def test_pairs_are_judged_by_value(tmp_path):

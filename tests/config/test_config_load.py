@@ -90,7 +90,7 @@ SIMPLE = [
         5,
         "does not divide sft_batch_size, 32; allowed: divisors of 32",
     ),
-    ("alignment.grpo.settings.train_batch_size", 96, "96 does not divide rollout_batch_size, 128"),
+    ("alignment.grpo.settings.train_batch_size", 64, "64 does not divide rollout_batch_size, 96"),
     ("alignment.grpo.settings.prompt", "plain", "plain is unknown; allowed: r1_zero, question_only"),
     (
         "alignment.grpo.experiments.rates",

@@ -54,7 +54,9 @@ def test_balanced_box_is_found_whole(content):
     assert last_boxed(rf"junk {{ \boxed{{{content}}} more }}") == content
 
 
-@pytest.mark.parametrize("unit", [r"\boxed{", "{", "}", "answer is ", "1,", "####", "\\", "$", "answer: \t "])
+@pytest.mark.parametrize(
+    "unit", [r"\boxed{", "{", "}", "answer is ", "1,", "####", "\\", "$", "answer: \t ", "answer is {. "]
+)
 def test_extraction_is_linear(unit):
     """A quadratic scan of a megabyte would take minutes (and the test's time with it)."""
     extract_answer(unit * (1_000_000 // len(unit)))
@@ -79,6 +81,7 @@ def test_default_order(text, found):
     ("text", "answer"),
     [
         ("<answer> 7 </answer>", "7"),
+        (r"<answer>34\text{ sq. units}. So it is 34.</answer>", r"34\text{ sq. units}"),
         ("<answer>1</answer> no, <answer>2</answer>", "2"),
         (r"<answer>It is \boxed{3} then</answer>", "3"),
         ("<answer>$4$.</answer>", "4"),

@@ -85,7 +85,11 @@ def _examples(
             [_closed(row) for row in loaded.problems] if source.format == "r1_zero" else loaded.problems
         )
         facts["source"]["sha256"] = sha256_file(source_path(source, data_root))
-        facts |= {"rows_read": loaded.rows_read, "excluded": loaded.excluded}
+        facts |= {
+            "rows_read": loaded.rows_read,
+            "near_copies_dropped": loaded.near_copies_dropped,
+            "excluded": loaded.excluded,
+        }
     else:
         examples = sft_examples(source, verifier)
         facts["rows_read"] = len(examples)

@@ -65,7 +65,7 @@ def require_supervised(mode: PrecisionMode) -> None:
 class SeedRun:
     """One seed in training: weights, optimiser, engine, judge, and where it stands.
 
-    `batch_size`: rows of an update, which also bounds how many are scored at once.
+    `rows` of an update; the size of its microbatches also bounds how many responses are scored at once.
     """
 
     def __init__(self, setup: Setup, job: SftJob | ExpertIterationJob, seed: int, judge: Judge, rows: int):

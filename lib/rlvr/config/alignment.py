@@ -39,7 +39,8 @@ class PairsSource:
     """Prompts, responses and ground truths of a local `.jsonl` or `.jsonl.gz` file.
 
     `prompt_field`: the question, without a template. `format`: the response as it stands, or a worked solution
-    that is closed with the tags of r1_zero around the answer. Rows with `excluded_ids` are left out.
+    that is closed with the tags of r1_zero around the answer. Rows of `excluded_ids`, and those whose
+    `overlap_field` is not empty, are left out.
     """
 
     kind: Literal["pairs"]
@@ -49,6 +50,7 @@ class PairsSource:
     response_field: str
     answer_field: str
     format: Literal["plain", "r1_zero"]
+    overlap_field: str
     excluded_ids: tuple[str, ...]
 
 

@@ -67,9 +67,11 @@ def load_pairs(source: PairsSource, task: str, verifier: str, data_root: str | P
 
     All four fields are non-empty texts; a row in which one is not raises DataError.
     """
-    rows = _included_rows(source_path(source, data_root), source.id_field, source.excluded_ids)
-    problems = tuple(
-        Problem(
+    problems: list[Problem] = []
+    near_copies = 0
+    path = source_path(source, data_root)
+    for identity, reader in _included_rows(path, source.id_field, source.excluded_ids):
+        problem = Problem(
             id=identity,
             task=task,
             prompt=reader.text(source.prompt_field),
@@ -77,10 +79,12 @@ def load_pairs(source: PairsSource, task: str, verifier: str, data_root: str | P
             verifier=verifier,
             metadata={"response": reader.text(source.response_field)},
         )
-        for identity, reader in rows
-    )
+        if source.overlap_field and reader.field(source.overlap_field):
+            near_copies += 1
+        else:
+            problems.append(problem)
     excluded = len(source.excluded_ids)
-    return LoadedRows(problems, len(problems) + excluded, excluded=excluded)
+    return LoadedRows(tuple(problems), len(problems) + near_copies + excluded, near_copies, excluded)
 
 
 def _load_jsonl(source: JsonlSource, task: str, verifier: str, path: Path) -> LoadedRows:

@@ -9,7 +9,7 @@ _BRACES = re.compile(r"(?P<box>\\boxed\s*\{)|\\.|(?P<open>\{)|(?P<close>\})", re
 _STATED = re.compile(r"\banswer(?:\s+is\b\s*:?|\s*:)[ \t]*(?=\S)", re.IGNORECASE)
 _HASHES = re.compile(r"####[ \t]*(?=\S)")
 _NUMBER = re.compile(r"-?[0-9](?:[0-9,]*[0-9])?(?:\.[0-9]+)?(?:/[0-9]+)?%?")
-_SENTENCE_END = re.compile(r"\.(?=\s|$)")
+_SENTENCE_MARKS = re.compile(r"[{}]|\.(?=\s|$)")
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,20 @@ def _rest_of_line(lead: re.Pattern[str], text: str) -> str:
 
 def _unwrapped(text: str) -> str:
     """Strip what surrounds an answer in running text: bold marks, formula delimiters, a full stop."""
-    text = _SENTENCE_END.split(text, maxsplit=1)[0].strip().strip("*").strip()
+    text = _first_sentence(text).strip().strip("*").strip()
     for left, right in (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]")):
         if len(text) > len(left + right) and text.startswith(left) and text.endswith(right):
             return text[len(left) : -len(right)].strip()
+    return text
+
+
+def _first_sentence(text: str) -> str:
+    r"""The text up to the first full stop outside braces: that of `\text{sq. units}` ends no sentence."""
+    depth = 0
+    for mark in _SENTENCE_MARKS.finditer(text):
+        if mark[0] == "." and depth <= 0:
+            return text[: mark.start()]
+        depth += {"{": 1, "}": -1}.get(mark[0], 0)
     return text
 
 
@@ -76,9 +86,8 @@ RULES: dict[str, Callable[[str], str]] = {
 }
 DEFAULT_ORDER = tuple(RULES)
 # What a template asks for comes first; templates that ask for nothing have the default order.
-ORDERS: dict[str, tuple[str, ...]] = {
-    "r1_zero": ("answer_tag", "boxed", "stated", "hashes", "number"),
-}
+_TAGS_FIRST = ("answer_tag", "boxed", "stated", "hashes", "number")
+ORDERS: dict[str, tuple[str, ...]] = {"r1_zero": _TAGS_FIRST, "r1_zero_compact": _TAGS_FIRST}
 
 
 def extraction_order(template: str) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ ARM_COLUMNS = (
     "method", "arm", "seeds", "accuracy_mean", "accuracy_low", "accuracy_high", "start_accuracy",
     "gain_points", "gain_low", "gain_high", "entropy_last", "length_last", "grad_norm_mean", "ratio_max",
     "clip_fraction", "diverged", "train_seconds_mean", "updates_mean", "tokens_sampled_mean", "prompt",
-    "entropy_first", "examples_mean", "note",
+    "entropy_first", "examples_mean", "accuracy_seeds", "note",
 )  # fmt: skip
 # Columns of a run that are its arm's by their mean over seeds.
 MEANS = {
@@ -109,6 +109,7 @@ def _arm(study: AlignmentStudy, arm: Arm, runs: pd.DataFrame, confidence: float)
         "ratio_max": float(own["ratio_max"].max()) if len(own) else np.nan,
         "diverged": int(own["diverged"].sum()),
         "prompt": arm.prompt,
+        "accuracy_seeds": int(own["accuracy"].notna().sum()),
         "note": arm.missing,
     }
     return row
@@ -118,7 +119,8 @@ def arms_table(study: AlignmentStudy, runs: pd.DataFrame, confidence: float) -> 
     """One row per arm, those without a seed included; `runs`: see `runs_table`.
 
     Intervals are Student's over seeds. That of the gain takes the start, the zero-shot accuracy, as exact:
-    its sampling error is the same for all arms of a prompt. Seeds that diverged are in all numbers.
+    its sampling error is the same for all arms of a prompt. Seeds that diverged are in all numbers;
+    `accuracy_seeds` have a finite accuracy.
     """
     rows = [_arm(study, arm, runs, confidence) for arm in study.arms.values()]
     return pd.DataFrame(rows, columns=list(ARM_COLUMNS))

@@ -148,7 +148,7 @@ def accuracy_words(facts: Facts, numbers: Numbers, method: str, arm: str) -> str
         return "an unknown accuracy (no seed has a result)"
     said = numbers.say(name, mean)
     limits = _limits_words(facts, numbers, name, interval, "{:.1f}")
-    return f"{said} % ({limits}, {seeds_words(facts, numbers, name, int(row['seeds']))})"
+    return f"{said} % ({limits}, {seeds_words(facts, numbers, name, int(row['accuracy_seeds']))})"
 
 
 def gain_words(facts: Facts, numbers: Numbers, method: str, arm: str) -> str:
@@ -159,7 +159,7 @@ def gain_words(facts: Facts, numbers: Numbers, method: str, arm: str) -> str:
     start = numbers.say(f"{row['prompt']} start percent", POINTS * row["start_accuracy"])
     interval = pd.Series({"low": row["gain_low"], "high": row["gain_high"]})
     limits = _limits_words(facts, numbers, name, interval, "{:+.1f}")
-    seeds = seeds_words(facts, numbers, name, int(row["seeds"]))
+    seeds = seeds_words(facts, numbers, name, int(row["accuracy_seeds"]))
     said = numbers.say(name, row["gain_points"], "{:+.1f}")
     return f"{said} points over the zero-shot start of {start} % ({limits}, {seeds})"
 
