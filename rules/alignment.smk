@@ -227,9 +227,12 @@ rule draw_alignment_figures:
         svg=[
             report(
                 f"<results>/alignment/figures/{figure}.svg",
-                caption=f"../report/alignment_{figure}.rst",
+                caption=f"../report/{figure}.rst",
                 category="Alignment study",
-                labels={"content": figure.replace("_", " "), "kind": "figure"},
+                labels={
+                    "content": figure.removeprefix("alignment_").replace("_", " "),
+                    "kind": "figure",
+                },
             )
             for figure in ALIGNMENT_FIGURES
         ],

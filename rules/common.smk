@@ -2,8 +2,10 @@
 from dataclasses import asdict
 from pathlib import Path
 
+from rlvr.alignment.analysis.files import AlignmentAnalysisFiles
 from rlvr.alignment.arms import METHODS, arms, experiments
 from rlvr.analysis.files import AnalysisFiles
+from rlvr.figures.alignment_captions import ALIGNMENT_CAPTIONS
 from rlvr.figures.captions import FIGURES
 from rlvr.figures.repair_captions import REPAIR_CAPTIONS
 from rlvr.precision import resolve_mode
@@ -25,6 +27,8 @@ PRECISION_FIGURES = list(FIGURES)
 REPAIR_FIGURES = list(REPAIR_CAPTIONS)
 ALIGNMENT = config["alignment"]
 ALIGNMENT_ARMS = {method: arms(ALIGNMENT[method]) for method in METHODS}
+ALIGNMENT_ANALYSIS = AlignmentAnalysisFiles.in_folder("<results>/alignment/analysis").by_name()
+ALIGNMENT_FIGURES = list(ALIGNMENT_CAPTIONS)
 ALIGNMENT_EXPERIMENTS = [asdict(one) for method in METHODS for one in experiments(method, ALIGNMENT[method])]
 
 
