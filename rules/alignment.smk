@@ -227,12 +227,9 @@ rule draw_alignment_figures:
         svg=[
             report(
                 f"<results>/alignment/figures/{figure}.svg",
-                caption=f"../report/{figure}.rst",
+                caption=f"../report/alignment_{figure}.rst",
                 category="Alignment study",
-                labels={
-                    "content": figure.removeprefix("alignment_").replace("_", " "),
-                    "kind": "figure",
-                },
+                labels={"content": figure.replace("_", " "), "kind": "figure"},
             )
             for figure in ALIGNMENT_FIGURES
         ],
@@ -250,6 +247,7 @@ rule draw_alignment_figures:
         arms=alignment_arms(),
         prompts=list(ALIGNMENT["prompts"]),
         experiments=ALIGNMENT_EXPERIMENTS,
+        settings={method: ALIGNMENT[method]["settings"] for method in METHODS},
         code=code_of("draw_alignment_figures.py"),
     script:
         "../workflow_scripts/draw_alignment_figures.py"

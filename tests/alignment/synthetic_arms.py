@@ -31,7 +31,7 @@ EFFECT = {
 }  # fmt: skip
 CONFIG = ComparisonConfig(confidence=0.95, margin_points=2.0, collapse_share=0.5)
 EXAMPLES, EXAMPLES_CORRECT = 2048, 1434
-TOO_HIGH_RATE = 1e-2
+TOO_HIGH_RATE = 1e-3
 FAILURE = {
     "kind": "well_formed_wrong", "id": "add-1", "prompt": "2+3", "response": " 6</think> <answer>6</answer>",
     "finished": True, "ground_truth": "5", "extracted": "6", "rule": "answer tags", "reason": "differs",

@@ -82,8 +82,8 @@ def test_no_sentence_has_a_number_of_its_own(found):
 
 def test_the_diverged_learning_rate_is_named_and_is_not_the_best(found):
     first, second = found["learning_rate"]["sentences"]
-    assert "learning_rate=0.03, 3 of 3 seeds diverged" in second
-    assert "best mean is that with learning_rate=0.03" not in first
+    assert "learning_rate=0.003, 3 of 3 seeds diverged" in second
+    assert "best mean is that with learning_rate=0.003" not in first
 
 
 def test_default_loop_meets_its_requirement(found):

@@ -6,7 +6,7 @@ DEFAULTS = {"learning_rate": 1e-3, "size": None, "filtered": False, "batch_size"
 SECTION = {
     "settings": DEFAULTS,
     "experiments": {
-        "sweep": {"title": "Rate", "why": "near", "arms": [{}, {"learning_rate": 3e-4}, {"learning_rate": 1e-3}]},
+        "sweep": {"title": "Rate", "why": "", "arms": [{}, {"learning_rate": 3e-4}, {"learning_rate": 1e-3}]},
         "sizes": {"title": "Size", "why": "", "arms": [{"learning_rate": 3e-4}, {"size": 128}]},
     },
 }
@@ -27,7 +27,7 @@ def test_equal_settings_are_one_arm():
         "size=128": DEFAULTS | {"size": 128},
     }
     assert experiments("sft", SECTION) == [
-        Experiment("sft", "sweep", "Rate", "near", ("default", "learning_rate=0.0003")),
+        Experiment("sft", "sweep", "Rate", "", ("default", "learning_rate=0.0003")),
         Experiment("sft", "sizes", "Size", "", ("learning_rate=0.0003", "size=128")),
     ]
 

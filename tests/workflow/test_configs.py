@@ -39,9 +39,20 @@ def test_the_default_study(project):
     assert planned["compare_updates"] == 1
     for rule in ("train_base_policy", "evaluate_base", "merge_manifests", "build_precision_report", "all"):
         assert planned[rule] == 1
-    studies = [project.planned(study) - Counter([study]) for study in ("precision", "repair")]
+    studies = [project.planned(study) - Counter([study]) for study in ("precision", "alignment", "repair")]
     assert sum(studies, Counter()) == planned - Counter(["all"])
     assert studies[1] == Counter(
+        prepare_alignment_data=1,
+        train_alignment_base=1,
+        evaluate_zero_shot=2,
+        train_sft_arm=9,
+        train_expert_iteration_arm=5,
+        train_grpo_arm=21,
+        analyse_alignment_study=1,
+        draw_alignment_figures=1,
+        build_alignment_report=1,
+    )
+    assert studies[2] == Counter(
         [
             "calibrate_repair",
             "grade_known_submissions",
@@ -68,6 +79,18 @@ def test_the_source_study(project, benchmarks, monkeypatch):
     assert jobs.count(("train_policy", "8")) == 10
     assert jobs.count(("evaluate_policy", "1")) == 50
     assert jobs.count(("evaluate_base", "1")) == 5
+
+
+def test_the_handout(project, benchmarks, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    needs_data("config/qwen2.5-math-1.5b.yaml")
+    dry_run = project.snakemake("-n", "--configfile", "config/qwen2.5-math-1.5b.yaml", "alignment").stdout
+    jobs = re.findall(r"^rule (\w+):.*?resources: [^\n]*\bgpu=(\d+)", dry_run, re.MULTILINE | re.DOTALL)
+    assert jobs.count(("train_sft_arm", "1")) == 9
+    assert jobs.count(("train_expert_iteration_arm", "1")) == 5
+    assert jobs.count(("train_grpo_arm", "1")) == 21
+    assert "alignment/grpo/learning_rate=0.0001/policies" in dry_run
+    assert "alignment/sft/size=1024/policies" in dry_run
 
 
 def test_another_config_replaces_the_default_and_single_values_change_either(project):

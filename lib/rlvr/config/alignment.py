@@ -38,9 +38,9 @@ class TaggedExamples:
 class PairsSource:
     """Prompts, responses and ground truths of a local `.jsonl` or `.jsonl.gz` file.
 
-    `prompt_field`: the question, without a template. `format`: the response as it stands, or a worked solution
-    that is closed with the tags of r1_zero around the answer. Rows of `excluded_ids`, and those whose
-    `overlap_field` is not empty, are left out.
+    `prompt_field`: the question, without a template. `format`: the response as it stands, or a worked
+    solution that is closed with the tags of r1_zero around the answer. Rows of `excluded_ids`, and those
+    whose `overlap_field` is not empty, are left out.
     """
 
     kind: Literal["pairs"]

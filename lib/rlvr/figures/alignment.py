@@ -173,7 +173,8 @@ def _final_accuracy(
 def _interval(axes: Axes, place: int, mean: float, low: float, high: float, look: Mapping[str, Any]) -> None:
     """A mark at the mean and a bar from low to high; no bar where these are unknown."""
     axes.plot([low, high], [place, place], color=look["color"], linewidth=1.6)
-    axes.plot([mean], [place], look["marker"], color=look["color"], ms=6, mec="white", mew=0.7)
+    edge = {"mew": 2} if look["marker"] == "x" else {"mec": "white", "mew": 0.7}
+    axes.plot([mean], [place], look["marker"], color=look["color"], ms=6, **edge)
 
 
 def expert_iteration(tables: StudyTables) -> Figure:

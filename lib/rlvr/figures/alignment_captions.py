@@ -8,8 +8,8 @@ _TRAINED = " Gradient norms (before clipping), ratios and clipped shares are tho
 ALIGNMENT_CAPTIONS: dict[str, tuple[str, str]] = {
     "zero_shot_categories": (
         "Zero-shot: where the reward is lost",
-        "Responses of the untrained base by prompt: right, in the format but wrong, and not in the format, where "
-        "the answer is never read.",
+        "Responses of the untrained base by prompt: right, in the format but wrong, and not in the format, "
+        "where the answer is never read.",
     ),
     "sft_sweep": (
         "SFT: learning rate and batch size",
@@ -44,8 +44,8 @@ ALIGNMENT_CAPTIONS: dict[str, tuple[str, str]] = {
     ),
     "length_normalization": (
         "GRPO: length normalisation",
-        "Validation accuracy and response length, and the gradient norm on a log scale: a sum over a constant "
-        f"and a mean over the tokens differ in scale. {_CURVES}{_TRAINED}",
+        "Validation accuracy and response length, and the gradient norm on a log scale: a sum over a "
+        f"constant and a mean over the tokens differ in scale. {_CURVES}{_TRAINED}",
     ),
     "std_normalization": (
         "GRPO: division by the group's standard deviation",
@@ -53,9 +53,9 @@ ALIGNMENT_CAPTIONS: dict[str, tuple[str, str]] = {
     ),
     "off_policy_broad": (
         "GRPO off policy: the broad sweep",
-        "Accuracy by step (one rollout batch each) and by training time without validation; entropy beside that "
-        "of expert iteration with its default settings; response length; clipped share of tokens. Colour: size "
-        f"of the training batch; line: epochs on a rollout batch. {_CURVES}{_TRAINED}",
+        "Accuracy by step (one rollout batch each) and by training time without validation; entropy beside "
+        "that of expert iteration with its default settings; response length; clipped share of tokens. "
+        f"Colour: size of the training batch; line: epochs on a rollout batch. {_CURVES}{_TRAINED}",
     ),
     "off_policy_focused": (
         "GRPO off policy: the focused sweep",
@@ -64,8 +64,8 @@ ALIGNMENT_CAPTIONS: dict[str, tuple[str, str]] = {
     ),
     "clip": (
         "GRPO off policy: with and without clipping",
-        "Validation accuracy; the largest probability ratio of a step and the gradient norm, on log scales; the "
-        f"clipped share of tokens, which a loss that does not clip has not. {_CURVES}{_TRAINED}",
+        "Validation accuracy; the largest probability ratio of a step and the gradient norm, on log scales; "
+        f"the clipped share of tokens, which a loss that does not clip has not. {_CURVES}{_TRAINED}",
     ),
     "prompt": (
         "GRPO: prompt",
@@ -74,7 +74,7 @@ ALIGNMENT_CAPTIONS: dict[str, tuple[str, str]] = {
     "ranking": (
         "All arms, best first",
         "Final accuracy: mean and t interval over seeds. Open marks: the base before training, which has no "
-        "seeds; ×: arms of which a seed diverged. The best of many arms is flattered by luck. After the method: "
-        "the settings that differ from its default.",
+        "seeds; ×: arms of which a seed diverged. The best of many arms is flattered by luck. After the "
+        "method: the settings that differ from its default.",
     ),
 }

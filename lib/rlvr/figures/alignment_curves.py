@@ -197,7 +197,7 @@ def experiment_figure(
     panels: Sequence[Panel | Callable[[Axes], None]],
     columns: int,
 ) -> Figure:
-    """The panels of an experiment, side by side, with its arms in the config's order; functions draw others."""
+    """The panels of an experiment side by side, arms in the config's order; functions draw other panels."""
     experiment = tables.experiment(method, name)
     if experiment is None:
         return nothing_figure(f"the config has no experiment {method}.{name}")

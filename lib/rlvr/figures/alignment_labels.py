@@ -1,4 +1,4 @@
-"""How arms are called in figures and on the page: by the settings that set them apart. Light: no matplotlib."""
+"""How arms are called in figures and on the page: by the settings that set them apart. No matplotlib."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

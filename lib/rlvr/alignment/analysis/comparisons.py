@@ -30,7 +30,7 @@ COMPARISON_COLUMNS = (
 )  # fmt: skip
 UNITS = {
     "accuracy": "points", "gain": "points", "entropy": "nats per token", "length": "tokens",
-    "grad_norm": "gradient norm", "ratio_max": "ratio", "clip_fraction": "share of tokens",
+    "grad_norm": "gradient norm", "ratio_max": "ratio",
     "train_seconds": "seconds", "seconds_to_level": "seconds", "examples": "examples",
     "accuracy_trend": "Spearman's rho",
 }  # fmt: skip
@@ -43,7 +43,7 @@ FURTHER_METRICS = {
     ("grpo", "std_normalization"): ("grad_norm",),
     ("grpo", "off_policy_broad"): _OFF_POLICY,
     ("grpo", "off_policy_focused"): _OFF_POLICY,
-    ("grpo", "clip"): ("ratio_max", "grad_norm", "clip_fraction"),
+    ("grpo", "clip"): ("ratio_max", "grad_norm"),
     ("grpo", "prompt"): ("gain",),
 }
 LEVEL_SHARE = 0.5

@@ -120,7 +120,7 @@ def _std_normalization(facts: Facts, numbers: Numbers) -> Sentences | None:
 
 
 def _clip(facts: Facts, numbers: Numbers) -> Sentences | None:
-    return _with_metrics(facts, numbers, "clip", ("ratio_max", "grad_norm", "clip_fraction"))
+    return _with_metrics(facts, numbers, "clip", ("ratio_max", "grad_norm"))
 
 
 def _prompt(facts: Facts, numbers: Numbers) -> Sentences | None:

@@ -21,7 +21,6 @@ METRIC_WORDS = {
     "length": ("the response length", " tokens", "{:.2f}"),
     "grad_norm": ("the mean gradient norm", "", "{:.3f}"),
     "ratio_max": ("the largest probability ratio", "", "{:.3f}"),
-    "clip_fraction": ("the clipped share of tokens", "", "{:.4f}"),
     "train_seconds": ("training time", " s", "{:.1f}"),
     "seconds_to_level": ("the time to half of the reference's gain", " s", "{:.1f}"),
     "examples": ("the number of examples", "", "{:.0f}"),
