@@ -4,8 +4,8 @@ from rlvr.joblog import log_to
 
 log_to(snakemake.log[0])
 
-from rlvr.alignment.sft import train_sft_arm
 from rlvr.alignment.job import ArmFiles, ArmInputs, SftJob
+from rlvr.alignment.sft import train_sft_arm
 from rlvr.config.build import build
 
 job = build(SftJob, snakemake.params.job)

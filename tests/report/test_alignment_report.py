@@ -1,0 +1,121 @@
+"""Figures and page of a made-up alignment study."""
+
+import re
+
+import pandas as pd
+import pytest
+from synthetic_arms import alignment_section, analyse, write_synthetic_study
+
+from rlvr.alignment.arms import METHODS
+from rlvr.figures.alignment import draw_alignment_figures
+from rlvr.figures.alignment_captions import ALIGNMENT_CAPTIONS
+from rlvr.files import read_json, write_json, write_jsonl
+from rlvr.report.alignment import GROUPS, AlignmentReportInputs, build_alignment_report
+
+HOSTILE = "<script>alert(1)</script></think> <answer>12</answer>"
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Folder, experiments, arms and analysis of a study with figures."""
+    folder = tmp_path_factory.mktemp("alignment")
+    experiments = write_synthetic_study(folder)
+    analysis = analyse(folder, experiments)
+    arms = list(dict.fromkeys((one.method, arm) for one in experiments for arm in one.arms))
+    section = alignment_section()
+    draw_alignment_figures(
+        analysis,
+        experiments,
+        {method: section[method]["settings"] for method in METHODS},
+        arms,
+        [folder / method / arm / "metrics.csv" for method, arm in arms],
+        list(section["prompts"]),
+        [folder / "zero_shot" / prompt / "categories.csv" for prompt in section["prompts"]],
+        folder / "figures",
+    )
+    return folder, experiments, arms, analysis
+
+
+@pytest.fixture(scope="module")
+def page(study):
+    folder, experiments, arms, analysis = study
+    section = alignment_section()
+    generation = {"seed": 1, "prompt": "1+1=<think>", "response": HOSTILE, "ground_truth": "2"}
+    generation |= {"format_reward": 1.0, "answer_reward": 0.0, "reward": 0.0, "entropy": None, "length": 9}
+    for method, arm in arms:
+        rows = [generation | {"step": step} for step in (0, 4)]
+        write_jsonl(folder / method / arm / "generations.jsonl.gz", rows)
+    facts = {"rows": 3, "rows_read": 4, "overlap_dropped": 1, "verifier": "r1_zero", "sha256": "ab" * 32}
+    write_json(folder / "manifest.json", {"sft": facts | {"correct": 2}, "train": facts})
+    zero_shot = [folder / "zero_shot" / prompt for prompt in section["prompts"]]
+    provenance = [folder / method / arm / "provenance.json" for method, arm in arms]
+    for path in provenance:
+        record = read_json(path)
+        runs = [run | {"weight_hash": "cd" * 32} for run in record["runs"]]
+        write_json(path, record | {"runs": runs})
+    inputs = AlignmentReportInputs(
+        analysis=analysis,
+        figures=folder / "figures",
+        manifest=folder / "manifest.json",
+        arms=arms,
+        generations=[folder / method / arm / "generations.jsonl.gz" for method, arm in arms],
+        provenance=provenance,
+        prompts=list(section["prompts"]),
+        categories=[path / "categories.csv" for path in zero_shot],
+        failures=[path / "failures.jsonl" for path in zero_shot],
+    )
+    config = {"name": "made-up", "alignment": section}
+    build_alignment_report(inputs, experiments, config, folder / "report.html")
+    return (folder / "report.html").read_text()
+
+
+def test_every_figure_is_drawn_for_screen_and_print(study):
+    folder = study[0] / "figures"
+    for name in ALIGNMENT_CAPTIONS:
+        assert "<svg" in (folder / f"{name}.svg").read_text()
+        assert (folder / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_every_figure_is_in_one_group():
+    assert sorted(figure for group in GROUPS for figure in group.figures) == sorted(ALIGNMENT_CAPTIONS)
+
+
+def test_the_twelve_groups_stand_in_order_with_finding_figure_and_table(study, page):
+    findings = read_json(study[3].findings)
+    assert list(findings) == [group.name for group in GROUPS]
+    sections = dict(re.findall(r'<section id="(\w+)">(.*?)</section>', page, re.DOTALL))
+    assert list(sections)[: len(GROUPS)] == list(findings)
+    for name, finding in findings.items():
+        text = sections[name]
+        assert text.count("<figure") >= 1 and text.count("<table") >= 1
+        plain = re.sub(r"<[^>]+>", "", text).replace("&#39;", "'").replace("&lt;", "<").replace("&gt;", ">")
+        assert all(sentence in plain for sentence in finding["sentences"]), name
+
+
+def test_figures_are_numbered_through(page):
+    numbers = [int(number) for number in re.findall(r"<b>Figure (\d+)\.", page)]
+    assert numbers == list(range(1, len(ALIGNMENT_CAPTIONS) + 1))
+
+
+def test_every_arm_and_comparison_has_its_row(study, page):
+    for _, arm in study[2]:
+        assert f"<td>{arm}</td>" in page
+    comparisons = pd.read_csv(study[3].comparisons)
+    assert page.count("<td>no difference seen</td>") == (comparisons["verdict"] == "no difference seen").sum()
+
+
+def test_ranges_and_reasons_of_the_off_policy_sweeps_are_told(study, page):
+    for experiment in study[1]:
+        if experiment.name.startswith("off_policy"):
+            assert experiment.why in page
+            assert "; ".join(experiment.arms) in page
+
+
+def test_what_a_model_wrote_is_text(page):
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;&lt;/think&gt; &lt;answer&gt;12&lt;/answer&gt;" in page
+
+
+def test_the_page_stands_alone_and_leads_to_the_others(page):
+    assert not re.search(r'(src|href)="https?:', page)
+    assert 'href="../report.html"' in page and 'href="../repair/report.html"' in page
