@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny_run import make_job
 
-from rlvr.alignment import grpo
+from rlvr.alignment import arm as arm_module
 from rlvr.alignment.grpo import grpo_config, train_grpo_arm
 from rlvr.alignment.job import ArmFiles, ArmInputs, Common, GrpoJob
 from rlvr.config.alignment import (
@@ -192,19 +192,19 @@ def test_a_seed_that_is_interrupted_goes_on_where_it_was(inputs, arm, tmp_path, 
 
 def test_an_arm_that_is_interrupted_between_seeds_keeps_the_finished_one(inputs, arm, tmp_path, monkeypatch):
     files = _files(tmp_path)
-    save = grpo.save_finished
+    save = arm_module.save_finished
 
     def save_and_die(*args):
         save(*args)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(grpo, "save_finished", save_and_die)
+        patch.setattr(arm_module, "save_finished", save_and_die)
         with pytest.raises(KeyboardInterrupt):
             train_grpo_arm(_job(), inputs, files, 1, "code")
     trained = []
     with monkeypatch.context() as patch:
-        patch.setattr(grpo, "save_finished", lambda *args: (trained.append(args[1].seed), save(*args)))
+        patch.setattr(arm_module, "save_finished", lambda *args: (trained.append(args[1].seed), save(*args)))
         train_grpo_arm(_job(), inputs, files, 1, "code")
     assert trained == [2]
     assert _outcome(files) == _outcome(arm)

@@ -1,19 +1,18 @@
 """The GRPO arms: the loop of `rlvr.training.grpo` with validation, seed by seed (rule train_grpo_arm)."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+from rlvr.alignment.arm import train_seeds, train_to_an_end
 from rlvr.alignment.job import ArmFiles, ArmInputs, GrpoJob
 from rlvr.alignment.results import (
     SeedResult,
-    arm_header,
-    checkpoints_of,
     close_validation,
-    load_finished,
-    save_finished,
     validation_row,
-    write_arm,
 )
 from rlvr.alignment.setup import Setup, read_prompted
 from rlvr.config.alignment import GenerationConfig, GrpoSettings, OptimizationConfig
@@ -27,10 +26,7 @@ from rlvr.config.precision import (
     RewardConfig,
     SamplingConfig,
 )
-from rlvr.devices import arithmetic_identity
 from rlvr.errors import UserError
-from rlvr.provenance import hash_inputs, resume_identity
-from rlvr.training.checkpoint import only_process
 from rlvr.training.grpo import Setting, TrainingState, train
 from rlvr.training.run import Trainer, TrainingJob
 from rlvr.training.validation import Validator
@@ -132,30 +128,23 @@ class _Seed:
         if state.step % self._every == 0 and state.step < self._setting.config.steps:
             self._validate(state)
 
-    def train(self, state: TrainingState) -> str:
-        """Train to the end, or until a number is not finite; returns which, or "".
-
-        The model then has its last weights. If these cannot be sampled from, it gets those of the last
-        validation before.
-        """
+    def _train(self, state: TrainingState) -> None:
         if not state.validation:
             self._validate(state)
-        try:
-            train(self._setting, state, self._trainer.save, self._after_step)
-            self._validate(state, final=True)
-            return ""
-        except FloatingPointError as error:
-            broken = f"after {state.step} steps: {error}"
-        logger.warning("the run has diverged: %s", broken)
-        try:
-            self._validate(state, final=True)
-        except FloatingPointError:
-            broken += (
-                f"; the policy is that of step {state.validation[-1]['step']}, which was the last validated"
-            )
-            self._trainer.model.load_state_dict(state.validated)
-            self._validate(state, final=True)
-        return broken
+        train(self._setting, state, self._trainer.save, self._after_step)
+
+    def _return_to_validated(self, state: TrainingState) -> int:
+        self._trainer.model.load_state_dict(state.validated)
+        return state.validation[-1]["step"]
+
+    def train(self, state: TrainingState) -> str:
+        """Train to the end, or until a number is not finite; see `train_to_an_end`."""
+        return train_to_an_end(
+            train=partial(self._train, state),
+            validate=partial(self._validate, state, final=True),
+            steps_done=lambda: state.step,
+            return_to_validated=partial(self._return_to_validated, state),
+        )
 
 
 def _record(trainer: Trainer, state: TrainingState, last: dict[str, Any]) -> dict[str, Any]:
@@ -177,20 +166,14 @@ def _record(trainer: Trainer, state: TrainingState, last: dict[str, Any]) -> dic
     }
 
 
-class _Arm:
-    """What the seeds of an arm share."""
+class _SeedTrainer:
+    """A `SeedTrainer` of an arm."""
 
-    def __init__(self, job: GrpoJob, inputs: ArmInputs, files: ArmFiles, code: str):
-        self.job, self.inputs, self.files, self.code = job, inputs, files, code
+    def __init__(self, job: GrpoJob, inputs: ArmInputs):
+        self.job, self.base = job, inputs.base
         self.config = grpo_config(job.settings, job.common.generation, job.common.optimization)
-        self.hashes = hash_inputs(asdict(inputs))
         self.setup = Setup.open(job.common, inputs.base, inputs.validation)
         self.problems = read_prompted(inputs.examples, job.common)
-
-    def _identity(self, seed: int) -> str:
-        mode = self.job.common.mode
-        arithmetic = arithmetic_identity(self.setup.device, (mode.compute, mode.rollout))
-        return resume_identity([asdict(self.job), seed], self.hashes, self.code, arithmetic)
 
     def _training_job(self, seed: int) -> TrainingJob:
         common = self.job.common
@@ -205,14 +188,11 @@ class _Arm:
             training=self.config,
         )
 
-    def train_seed(self, seed: int, judge: Judge) -> SeedResult:
-        """One seed from the base to its end, or from where an interrupted job has left it."""
-        identity = self._identity(seed)
-        if finished := load_finished(self.files, seed, identity):
-            return finished
+    def __call__(
+        self, seed: int, judge: Judge, checkpoints: Path, identity: str
+    ) -> tuple[SeedResult, Callable[[Path], None]]:
         common = self.job.common
-        folder = checkpoints_of(self.files, seed)
-        trainer = Trainer(self._training_job(seed), self.inputs.base, folder, identity)
+        trainer = Trainer(self._training_job(seed), self.base, checkpoints, identity)
         with trainer.open_engine() as engine:
             setting = trainer.setting(engine, judge, self.problems)
             state = trainer.restore()
@@ -220,30 +200,22 @@ class _Arm:
             broken = _Seed(trainer, setting, validator, self.job.settings.validate_every_steps).train(state)
         validation = close_validation(state.validation, common.collapse_share, broken)
         record = _record(trainer, state, validation[-1])
-        result = SeedResult(seed, state.metrics, validation, state.generations, record)
-        save_finished(self.files, result, identity, trainer.save_policy)
-        return result
+        return SeedResult(seed, state.metrics, validation, state.generations, record), trainer.save_policy
 
 
 def train_grpo_arm(
     job: GrpoJob, inputs: ArmInputs, files: ArmFiles, verification_workers: int, code: str
 ) -> None:
-    """Train every seed of an arm and write its outputs; resume where an interrupted job has left it.
+    """Train every seed of an arm, see `train_seeds`.
 
-    A seed that diverges is recorded as such and does not stop the others. `code`: digest of the code that is
-    run. Sizes that do not divide one another and modes with one ratio a response raise UserError.
+    A seed that diverges is recorded as such and does not stop the others. Sizes that do not divide one
+    another and modes with one ratio a response raise UserError.
     """
     if job.common.mode.policy_ratio == "sequence":
         raise UserError(
             f"alignment.mode {job.common.mode.name} has one ratio a response (policy_ratio: sequence), which "
             "would replace every loss_type and cliprange of alignment.grpo; choose a mode with token ratios"
         )
-    arm = _Arm(job, inputs, files, code)
-    with only_process(files.checkpoints), Judge(verification_workers, job.common.verification) as judge:
-        results = []
-        for seed in range(1, job.common.seeds + 1):
-            logger.info("arm %s, seed %d of %d", job.arm, seed, job.common.seeds)
-            results.append(arm.train_seed(seed, judge))
-        write_arm(
-            files, results, arm_header("grpo", job, arm.hashes, code) | {"training": asdict(arm.config)}
-        )
+    train_seed = _SeedTrainer(job, inputs)
+    facts = {"training": asdict(train_seed.config)}
+    train_seeds("grpo", job, inputs, files, verification_workers, code, train_seed, facts)

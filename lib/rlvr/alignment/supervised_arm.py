@@ -1,34 +1,25 @@
 """An arm of supervised fine-tuning or of expert iteration, seed by seed."""
 
-import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from rlvr.alignment.arm import train_seeds, train_to_an_end
 from rlvr.alignment.job import ArmFiles, ArmInputs, ExpertIterationJob, SftJob
 from rlvr.alignment.results import (
     Row,
     SeedResult,
-    arm_header,
-    checkpoints_of,
     close_validation,
-    load_finished,
-    save_finished,
-    write_arm,
 )
 from rlvr.alignment.setup import Setup
 from rlvr.alignment.supervised import SeedRun, require_supervised
-from rlvr.devices import arithmetic_identity
 from rlvr.models.weights import weight_hash
-from rlvr.provenance import hash_inputs, resume_identity
-from rlvr.training.checkpoint import load_checkpoint, only_process, save_checkpoint
+from rlvr.training.checkpoint import load_checkpoint, save_checkpoint
 from rlvr.verify.registry import Judge, describe_isolation
-
-logger = logging.getLogger(__name__)
 
 
 class Method(Protocol):
@@ -60,32 +51,16 @@ def _step(run: SeedRun, method: Method) -> None:
     state.step += 1
 
 
-def train_seed(run: SeedRun, method: Method, save: Callable[[], None]) -> str:
-    """Train to the end, or until a number is not finite; returns which, or "".
-
-    The model then has its last weights; if these cannot be sampled from, those of the last validation before.
-    `save` is called after each validation on the way.
-    """
+def _train(run: SeedRun, method: Method, save: Callable[[], None]) -> None:
+    """Train to the last step, validating on the way; `save` is called after each validation."""
     state = run.state
     if not state.validation:
         run.validate()
-    try:
-        while state.step < method.steps:
-            _step(run, method)
-            if state.step % method.validate_every == 0 and state.step < method.steps:
-                run.validate()
-                save()
-        run.validate(final=True)
-        return ""
-    except FloatingPointError as error:
-        broken = f"after {state.step} steps: {error}"
-    logger.warning("the run has diverged: %s", broken)
-    try:
-        run.validate(final=True)
-    except FloatingPointError:
-        broken += f"; the policy is that of step {run.return_to_validated()}, which was the last validated"
-        run.validate(final=True)
-    return broken
+    while state.step < method.steps:
+        _step(run, method)
+        if state.step % method.validate_every == 0 and state.step < method.steps:
+            run.validate()
+            save()
 
 
 def _record(run: SeedRun, method: Method, last: Row) -> dict[str, Any]:
@@ -112,40 +87,32 @@ def _save(run: SeedRun, folder: Path, identity: str) -> None:
 
 
 @dataclass(frozen=True)
-class _Arm:
-    """An arm and the seeds of it."""
+class _SeedTrainer:
+    """A `SeedTrainer`: see `train_arm`."""
 
-    name: str
     job: SftJob | ExpertIterationJob
-    files: ArmFiles
-    hashes: dict[str, str]
-    code: str
     setup: Setup
     rows: int
     make_method: Callable[[SeedRun], Method]
 
-    def _identity(self, seed: int) -> str:
-        mode = self.job.common.mode
-        arithmetic = arithmetic_identity(self.setup.device, (mode.compute, mode.rollout))
-        return resume_identity([asdict(self.job), seed], self.hashes, self.code, arithmetic)
-
-    def train(self, seed: int, judge: Judge) -> SeedResult:
-        """One seed from the base to its end, or from where an interrupted job has left it."""
-        identity = self._identity(seed)
-        if finished := load_finished(self.files, seed, identity):
-            return finished
-        folder = checkpoints_of(self.files, seed)
+    def __call__(
+        self, seed: int, judge: Judge, checkpoints: Path, identity: str
+    ) -> tuple[SeedResult, Callable[[Path], None]]:
         run = SeedRun(self.setup, self.job, seed, judge, self.rows)
         with run.engine:
             method = self.make_method(run)
-            if found := load_checkpoint(folder, identity):
+            if found := load_checkpoint(checkpoints, identity):
                 run.restore(found[1])
-            broken = train_seed(run, method, partial(_save, run, folder, identity))
+            broken = train_to_an_end(
+                train=partial(_train, run, method, partial(_save, run, checkpoints, identity)),
+                validate=partial(run.validate, final=True),
+                steps_done=lambda: run.state.step,
+                return_to_validated=run.return_to_validated,
+            )
         validation = close_validation(run.state.validation, self.job.common.collapse_share, broken)
         record = _record(run, method, validation[-1])
         result = SeedResult(seed, run.state.metrics, validation, run.state.generations, record)
-        save_finished(self.files, result, identity, run.save_policy)
-        return result
+        return result, run.save_policy
 
 
 def train_arm(
@@ -158,18 +125,12 @@ def train_arm(
     rows: int,
     make_method: Callable[[SeedRun], Method],
 ) -> None:
-    """Train every seed of an arm and write its outputs; resume where an interrupted job has left it.
+    """Train every seed of an arm, see `train_seeds`.
 
     A seed that diverges is recorded as such and does not stop the others. `name` of the method; `rows` of
-    an update; `code`: digest of the code that is run. A mode that `require_supervised` refuses: UserError.
+    an update. A mode that `require_supervised` refuses: UserError.
     """
     require_supervised(job.common.mode)
     setup = Setup.open(job.common, inputs.base, inputs.validation)
-    hashes = hash_inputs(asdict(inputs))
-    arm = _Arm(name, job, files, hashes, code, setup, rows, make_method)
-    with only_process(files.checkpoints), Judge(verification_workers, job.common.verification) as judge:
-        results = []
-        for seed in range(1, job.common.seeds + 1):
-            logger.info("arm %s, seed %d of %d", job.arm, seed, job.common.seeds)
-            results.append(arm.train(seed, judge))
-        write_arm(files, results, arm_header(name, job, hashes, code))
+    train_seed = _SeedTrainer(job, setup, rows, make_method)
+    train_seeds(name, job, inputs, files, verification_workers, code, train_seed, facts={})

@@ -1,0 +1,84 @@
+"""All seeds of an arm, one after the other, whatever trains them."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rlvr.alignment.job import ArmFiles, ArmInputs, ExpertIterationJob, GrpoJob, SftJob
+from rlvr.alignment.results import (
+    SeedResult,
+    arm_header,
+    checkpoints_of,
+    load_finished,
+    save_finished,
+    write_arm,
+)
+from rlvr.devices import arithmetic_identity, resolve_device
+from rlvr.provenance import hash_inputs, resume_identity
+from rlvr.training.checkpoint import only_process
+from rlvr.verify.registry import Judge
+
+logger = logging.getLogger(__name__)
+
+# Given a seed, the judge, a folder for checkpoints and the identity that these must have: the result, and a
+# function that writes the policy into a folder, which it makes.
+SeedTrainer = Callable[[int, Judge, Path, str], tuple[SeedResult, Callable[[Path], None]]]
+
+
+def train_seeds(
+    method: str,
+    job: SftJob | ExpertIterationJob | GrpoJob,
+    inputs: ArmInputs,
+    files: ArmFiles,
+    verification_workers: int,
+    code: str,
+    train_seed: SeedTrainer,
+    facts: Mapping[str, Any],
+) -> None:
+    """Train every seed of an arm and write its outputs; resume where an interrupted job has left it.
+
+    `code`: digest of the code that is run. `facts` about the arm go into its provenance.
+    """
+    common = job.common
+    hashes = hash_inputs(asdict(inputs))
+    dtypes = (common.mode.compute, common.mode.rollout)
+    arithmetic = arithmetic_identity(resolve_device(common.device), dtypes)
+    with only_process(files.checkpoints), Judge(verification_workers, common.verification) as judge:
+        results = []
+        for seed in range(1, common.seeds + 1):
+            logger.info("arm %s, seed %d of %d", job.arm, seed, common.seeds)
+            identity = resume_identity([asdict(job), seed], hashes, code, arithmetic)
+            result = load_finished(files, seed, identity)
+            if result is None:
+                result, save_policy = train_seed(seed, judge, checkpoints_of(files, seed), identity)
+                save_finished(files, result, identity, save_policy)
+            results.append(result)
+        write_arm(files, results, arm_header(method, job, hashes, code) | facts)
+
+
+def train_to_an_end(
+    train: Callable[[], None],
+    validate: Callable[[], None],
+    steps_done: Callable[[], int],
+    return_to_validated: Callable[[], int],
+) -> str:
+    """Train and validate at the end, also where a number that is not finite is the end; returns which, or "".
+
+    The model then has its last weights. If these cannot be sampled from, `return_to_validated` gives it those
+    of the last validation before, and says which step that was.
+    """
+    try:
+        train()
+        validate()
+        return ""
+    except FloatingPointError as error:
+        broken = f"after {steps_done()} steps: {error}"
+    logger.warning("the run has diverged: %s", broken)
+    try:
+        validate()
+    except FloatingPointError:
+        broken += f"; the policy is that of step {return_to_validated()}, which was the last validated"
+        validate()
+    return broken
