@@ -157,7 +157,7 @@ def _metrics_row(method, seed, step, settings, progress, diverging):
         "reward_mean": 0.4 + 0.2 * progress, "accuracy": 0.4 + 0.2 * progress,
         "response_length_mean": 11.0 + progress, "loss": 0.01, "entropy": entropy,
         "grad_norm": norm, "learning_rate": settings["learning_rate"],
-        "clip_fraction": 0.004 * (off - 1) if clipped else math.nan,
+        "clip_fraction": 0.004 * (off - 1) if settings["loss_type"] == "grpo_clip" else math.nan,
         "ratio_max": worst if clipped else math.nan,
         "updates": off, "seconds_step": 0.1 + 0.02 * off,
     }  # fmt: skip

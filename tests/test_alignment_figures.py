@@ -241,3 +241,25 @@ def test_one_seed_has_figures_without_intervals(tmp_path):
 def test_metrics_must_match_the_arms(study, tmp_path):
     with pytest.raises(ValueError, match="zip"):
         study.draw(tmp_path, study.metrics_files[:-1])
+
+
+@pytest.mark.parametrize("name", ["sft_sweep", "expert_iteration", "learning_rate", "off_policy_broad"])
+def test_the_legend_lies_within_the_figure(study, name):
+    figure = figure_of(study.tables(), name)
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.x1
+
+
+def test_an_axis_is_logarithmic_only_where_it_spans_decades(study):
+    tables = study.tables()
+    scales = {
+        name: figure_of(tables, name).axes[2].get_yscale() for name in ("learning_rate", "std_normalization")
+    }
+    assert scales == {"learning_rate": "log", "std_normalization": "linear"}
+
+
+def test_legend_explains_diverged_seeds_and_the_best_sft_arm(study):
+    tables = study.tables()
+    assert "seed diverged" in words(figure_of(tables, "learning_rate"))
+    assert "seed diverged" not in words(figure_of(tables, "clip"))
+    assert "best SFT arm" in words(figure_of(tables, "expert_iteration"))

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from rlvr.alignment.analysis.comparisons import best_arm
 from rlvr.alignment.analysis.files import AlignmentAnalysisFiles
@@ -145,7 +145,7 @@ def sft_sweep(tables: StudyTables) -> Figure:
     figure, (left, right) = panel_grid(2, 2, len(arms))
     _final_accuracy(left, tables, "sft", looks, labels)
     draw_panel(right, tables, "sft", looks, ACCURACY)
-    legend_of(figure, looks, labels)
+    legend_of(figure, tables, "sft", looks, labels)
     return figure
 
 
@@ -165,6 +165,7 @@ def _final_accuracy(
         _interval(axes, place, row["accuracy_mean"], row["accuracy_low"], row["accuracy_high"], look)
     axes.set_yticks(range(len(looks)), [labels[arm] for arm in looks])
     axes.set_ylim(len(looks) - 0.5, -0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
     axes.set_xlabel("final accuracy")
     axes.grid(axis="y", visible=False)
@@ -178,21 +179,25 @@ def _interval(axes: Axes, place: int, mean: float, low: float, high: float, look
 
 
 def expert_iteration(tables: StudyTables) -> Figure:
-    """Accuracy and entropy by round of all arms; dashed, the best of SFT."""
+    """Accuracy, entropy and length by round of all arms; dashed, the best of SFT."""
     every = tables.every_arm("expert_iteration")
     arms = trained(tables, "expert_iteration", every)
     if not arms:
         return nothing_figure("no run was trained here")
     colours = arm_looks(every)
     looks = {arm: colours[arm] for arm in arms}
-    figure, (left, right) = panel_grid(2, 2, len(arms))
-    draw_panel(left, tables, "expert_iteration", looks, ACCURACY)
-    draw_panel(right, tables, "expert_iteration", looks, ENTROPY)
+    panels = (ACCURACY, ENTROPY, LENGTH)
+    figure, axes = panel_grid(len(panels), 3, len(arms))
+    for one, panel in zip(axes, panels, strict=True):
+        draw_panel(one, tables, "expert_iteration", looks, panel)
+    line, others = {"color": "0.25", "linestyle": "--", "linewidth": 1.2}, []
     best = best_arm(tables.arms, "sft")
     if best is not None:
         own = tables.arms[(tables.arms["method"] == "sft") & (tables.arms["arm"] == best)]
-        left.axhline(float(own["accuracy_mean"].iloc[0]), color="0.25", linestyle="--", linewidth=1.2)
-    legend_of(figure, looks, arm_labels(every, tables.settings["expert_iteration"]))
+        axes[0].axhline(float(own["accuracy_mean"].iloc[0]), **line)
+        others = [Line2D([], [], label="best SFT arm", **line)]
+    labels = arm_labels(every, tables.settings["expert_iteration"])
+    legend_of(figure, tables, "expert_iteration", looks, labels, others)
     return figure
 
 

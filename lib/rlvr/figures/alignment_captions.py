@@ -3,7 +3,10 @@
 _CURVES = (
     "Lines: mean over seeds; bands: lowest to highest seed; ×: the last validation of a seed that diverged."
 )
-_TRAINED = " Gradient norms (before clipping), ratios and clipped shares are those of the training steps."
+_TRAINED = (
+    " Gradient norms (before clipping), ratios and clipped shares are those of the training steps, averaged "
+    "over a 24th of the run; log scale where gradient norms or ratios span a factor of 10."
+)
 
 ALIGNMENT_CAPTIONS: dict[str, tuple[str, str]] = {
     "zero_shot_categories": (
@@ -26,7 +29,7 @@ ALIGNMENT_CAPTIONS: dict[str, tuple[str, str]] = {
     ),
     "expert_iteration": (
         "Expert iteration",
-        "Validation by round: accuracy and entropy of the responses. Responses: to a question (G); batch: "
+        "Validation by round: accuracy, entropy, length. Labels: responses to a question (G); batch, "
         f"questions of a round (D_b). Dashed: final mean of the best SFT arm. {_CURVES}",
     ),
     "grpo_loop": (
@@ -36,7 +39,7 @@ ALIGNMENT_CAPTIONS: dict[str, tuple[str, str]] = {
     ),
     "learning_rate": (
         "GRPO: learning rate",
-        f"Validation accuracy and entropy, and the gradient norm on a log scale. {_CURVES}{_TRAINED}",
+        f"Validation accuracy and entropy, and the gradient norm. {_CURVES}{_TRAINED}",
     ),
     "baselines": (
         "GRPO: baseline and loss",
@@ -44,12 +47,12 @@ ALIGNMENT_CAPTIONS: dict[str, tuple[str, str]] = {
     ),
     "length_normalization": (
         "GRPO: length normalisation",
-        "Validation accuracy and response length, and the gradient norm on a log scale: a sum over a "
+        "Validation accuracy and response length, and the gradient norm: a sum over a "
         f"constant and a mean over the tokens differ in scale. {_CURVES}{_TRAINED}",
     ),
     "std_normalization": (
         "GRPO: division by the group's standard deviation",
-        f"Validation accuracy and entropy, and the gradient norm on a log scale. {_CURVES}{_TRAINED}",
+        f"Validation accuracy and entropy, and the gradient norm. {_CURVES}{_TRAINED}",
     ),
     "off_policy_broad": (
         "GRPO off policy: the broad sweep",
@@ -64,7 +67,7 @@ ALIGNMENT_CAPTIONS: dict[str, tuple[str, str]] = {
     ),
     "clip": (
         "GRPO off policy: with and without clipping",
-        "Validation accuracy; the largest probability ratio of a step and the gradient norm, on log scales; "
+        "Validation accuracy; the largest probability ratio of a step and the gradient norm; "
         f"the clipped share of tokens, which a loss that does not clip has not. {_CURVES}{_TRAINED}",
     ),
     "prompt": (

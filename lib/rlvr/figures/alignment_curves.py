@@ -9,18 +9,21 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from rlvr.alignment.arms import Experiment
 from rlvr.figures.alignment_labels import arm_labels, varying_settings
 from rlvr.figures.curves import smooth
-from rlvr.figures.style import LINES, MARKERS, arm_legend, arm_looks, new_figure, say
+from rlvr.figures.style import FULL_WIDTH, LINES, MARKERS, arm_looks, new_figure, say
 
 Looks = Mapping[str, Mapping[str, Any]]
 
 STEP_WORDS = {"sft": "step", "expert_iteration": "round", "grpo": "step"}
 PANEL_HEIGHT = 2.3  # inches
 LEGEND_HEIGHT = 0.25  # of a row of it
+LETTER_WIDTH, HANDLE_WIDTH = 0.075, 0.65  # inches of a legend's letter, and of its line with the gaps
+LOG_FROM = 10  # times the least value, below which a log axis has no tick to read
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,10 @@ class StudyTables:
 
 @dataclass(frozen=True)
 class Panel:
-    """A column of the validations or of the training steps, over steps or over training seconds."""
+    """A column of the validations or of the training steps, over steps or over training seconds.
+
+    `log`: a log axis if the values span LOG_FROM.
+    """
 
     column: str
     label: str
@@ -152,7 +158,7 @@ def draw_panel(
     if not any(drawn):
         say(axes, nothing)
         return
-    if panel.log:
+    if panel.log and _spans_decades(axes):
         axes.set_yscale("log")
     if panel.percent:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
@@ -161,10 +167,39 @@ def draw_panel(
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=panel.over == "step"))
 
 
-def legend_of(figure: Figure, looks: Looks, labels: Mapping[str, str]) -> None:
-    """The legend of the arms, above the panels; none for a single arm."""
-    if len(looks) > 1:
-        arm_legend(figure, {labels[arm]: look for arm, look in looks.items()}, lines=True)
+def _spans_decades(axes: Axes) -> bool:
+    """Whether the lines drawn are above zero, and the highest is LOG_FROM times the lowest."""
+    values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.lines])
+    low, high = np.nanmin(values), np.nanmax(values)
+    return bool(low > 0 and high >= LOG_FROM * low)
+
+
+def legend_of(
+    figure: Figure,
+    tables: StudyTables,
+    method: str,
+    looks: Looks,
+    labels: Mapping[str, str],
+    others: Sequence[Line2D] = (),
+) -> None:
+    """The legend of the arms above the panels, of marks that diverged, and of `others`.
+
+    In as many columns as the labels leave room for; none where a single arm is all there is.
+    """
+    handles = [
+        Line2D([], [], color=look["color"], linestyle=look["linestyle"], linewidth=1.8, label=labels[arm])
+        for arm, look in looks.items()
+    ]
+    rows = tables.arms[tables.arms["method"] == method]
+    if rows.loc[rows["arm"].isin(list(looks)), "diverged"].any():
+        marks = {"marker": "x", "markersize": 7, "markeredgewidth": 2, "linestyle": ""}
+        handles.append(Line2D([], [], color="0.25", label="seed diverged", **marks))
+    handles.extend(others)
+    if len(handles) > 1:
+        longest = max(len(handle.get_label()) for handle in handles)
+        columns = int(FULL_WIDTH / (LETTER_WIDTH * longest + HANDLE_WIDTH))
+        columns = min(max(1, columns), len(handles))
+        figure.legend(handles=handles, loc="outside upper center", ncols=columns, frameon=False)
 
 
 def trained(tables: StudyTables, method: str, arms: Sequence[str]) -> tuple[str, ...]:
@@ -212,5 +247,5 @@ def experiment_figure(
             draw_panel(one, tables, method, looks, panel)
         else:
             panel(one)
-    legend_of(figure, looks, arm_labels(experiment.arms, tables.settings[method]))
+    legend_of(figure, tables, method, looks, arm_labels(experiment.arms, tables.settings[method]))
     return figure
