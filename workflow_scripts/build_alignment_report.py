@@ -6,13 +6,12 @@ log_to(snakemake.log[0])
 
 from pathlib import Path
 
-from rlvr.alignment.analysis.files import AlignmentAnalysisFiles
 from rlvr.alignment.arms import Experiment
 from rlvr.config.build import build
 from rlvr.report.alignment import AlignmentReportInputs, build_alignment_report
 
 inputs = AlignmentReportInputs(
-    analysis=AlignmentAnalysisFiles.in_folder(Path(snakemake.input.findings).parent),
+    analysis=Path(snakemake.input.findings).parent,
     figures=Path(snakemake.input.figures[0]).parent,
     manifest=snakemake.input.manifest,
     arms=snakemake.params.arms,
@@ -21,6 +20,6 @@ inputs = AlignmentReportInputs(
     prompts=snakemake.params.prompts,
     categories=snakemake.input.categories,
     failures=snakemake.input.failures,
+    experiments=build(list[Experiment], snakemake.params.experiments),
 )
-experiments = build(list[Experiment], snakemake.params.experiments)
-build_alignment_report(inputs, experiments, snakemake.params.config, snakemake.output[0])
+build_alignment_report(inputs, snakemake.params.config, snakemake.output[0])

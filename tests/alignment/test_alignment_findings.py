@@ -206,3 +206,16 @@ def test_margin_of_the_config_is_the_one_that_is_told(tmp_path):
 )
 def test_short_names_tell_arms_apart(arm, reference, words):
     assert short_name(arm, reference) == words
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "said"),
+    [
+        (0.2, "the answer loses more"),  # 60 % against 20 %
+        (0.61, "neither is seen to lose more"),  # 19 % against 20 % of 1000 questions
+        (0.7, "the format loses more"),  # 10 % against 20 %
+    ],
+)
+def test_what_loses_more_is_told_only_beyond_sampling(tmp_path, accuracy, said):
+    told = findings_of(tmp_path, r1_zero=accuracy)
+    assert said in told["zero_shot"]["sentences"][1]

@@ -76,6 +76,7 @@ SIMPLE = [
     ("precision.evaluation.tasks", {"aime": {}}, "has no data; allowed: add, sub"),
     ("precision.analysis.reference", "fp64", "fp64 is no arm of the study; allowed: fp32, bf16"),
     ("alignment.mode", "fp31", "fp31 is unknown (did you mean fp32?); allowed: fp32, bf16"),
+    ("alignment.mode", "fp16_mixed", "fp16_mixed has compute float16, which not all methods compute"),
     ("alignment.prompt", "r1", "r1 is unknown; allowed: r1_zero, question_only"),
     ("alignment.generation.min_tokens", 17, "above max_tokens; allowed: at most 16"),
     ("alignment.base.architecture.kv_heads", 3, "does not divide heads; allowed: divisors of 4"),

@@ -1,25 +1,30 @@
 """Figures and page of a made-up alignment study."""
 
 import re
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 from synthetic_arms import alignment_section, analyse, write_synthetic_study
 
-from rlvr.alignment.arms import METHODS
+from rlvr.alignment.arms import METHODS, Experiment
 from rlvr.figures.alignment import draw_alignment_figures
 from rlvr.figures.alignment_captions import ALIGNMENT_CAPTIONS
 from rlvr.files import read_json, write_json, write_jsonl
 from rlvr.report.alignment import GROUPS, AlignmentReportInputs, build_alignment_report
 
 HOSTILE = "<script>alert(1)</script></think> <answer>12</answer>"
+# An experiment that no group names, as a config may have.
+OWN = Experiment(
+    "grpo", "own", "Rates again", "A name of its own.", ("default", "use_std_normalization=false")
+)
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     """Folder, experiments, arms and analysis of a study with figures."""
     folder = tmp_path_factory.mktemp("alignment")
-    experiments = write_synthetic_study(folder)
+    experiments = [*write_synthetic_study(folder), OWN]
     analysis = analyse(folder, experiments)
     arms = list(dict.fromkeys((one.method, arm) for one in experiments for arm in one.arms))
     section = alignment_section()
@@ -37,8 +42,8 @@ def study(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def page(study):
-    folder, experiments, arms, analysis = study
+def inputs(study):
+    folder, experiments, arms, _ = study
     section = alignment_section()
     generation = {"seed": 1, "prompt": "1+1=<think>", "response": HOSTILE, "ground_truth": "2"}
     generation |= {"format_reward": 1.0, "answer_reward": 0.0, "reward": 0.0, "entropy": None, "length": 9}
@@ -53,8 +58,8 @@ def page(study):
         record = read_json(path)
         runs = [run | {"weight_hash": "cd" * 32} for run in record["runs"]]
         write_json(path, record | {"runs": runs})
-    inputs = AlignmentReportInputs(
-        analysis=analysis,
+    return AlignmentReportInputs(
+        analysis=folder / "analysis",
         figures=folder / "figures",
         manifest=folder / "manifest.json",
         arms=arms,
@@ -63,10 +68,18 @@ def page(study):
         prompts=list(section["prompts"]),
         categories=[path / "categories.csv" for path in zero_shot],
         failures=[path / "failures.jsonl" for path in zero_shot],
+        experiments=experiments,
     )
-    config = {"name": "made-up", "alignment": section}
-    build_alignment_report(inputs, experiments, config, folder / "report.html")
-    return (folder / "report.html").read_text()
+
+
+def build(inputs, path):
+    build_alignment_report(inputs, {"name": "made-up", "alignment": alignment_section()}, path)
+    return path.read_text()
+
+
+@pytest.fixture(scope="module")
+def page(study, inputs):
+    return build(inputs, study[0] / "report.html")
 
 
 def test_every_figure_is_drawn_for_screen_and_print(study):
@@ -109,6 +122,25 @@ def test_ranges_and_reasons_of_the_off_policy_sweeps_are_told(study, page):
         if experiment.name.startswith("off_policy"):
             assert experiment.why in page
             assert "; ".join(experiment.arms) in page
+
+
+def test_an_experiment_that_no_group_names_stands_with_its_method(page):
+    (section,) = re.findall(r'<section id="grpo">(.*?)</section>', page, re.DOTALL)
+    assert page.count(OWN.title) == section.count(OWN.title) == 1
+    assert "A name of its own. Arms: default; use_std_normalization=false." in section
+    assert "<td>own</td><td>use_std_normalization=false</td>" in section
+
+
+def test_without_the_default_loop_there_are_no_responses_of_it(study, inputs, tmp_path):
+    kept = [place for place, arm in enumerate(inputs.arms) if arm != ("grpo", "default")]
+    fewer = replace(
+        inputs,
+        arms=[inputs.arms[place] for place in kept],
+        generations=[inputs.generations[place] for place in kept],
+        experiments=[one for one in study[1] if "default" not in one.arms],
+    )
+    page = build(fewer, tmp_path / "report.html")
+    assert "Responses of the default loop" not in page and 'id="off_policy"' in page
 
 
 def test_what_a_model_wrote_is_text(page):

@@ -174,8 +174,11 @@ def test_run_keeps_the_order_over_workers():
         assert verifier.run([]) == []
 
 
+# An interrupt is ignored where the tests run in the background of a shell, unless Python takes it back.
 INTERRUPTED = """
+import signal
 from rlvr.verify.code import CodeVerifier
+signal.signal(signal.SIGINT, signal.default_int_handler)
 endless = "def solve(x):\\n    while True: pass"
 with CodeVerifier(2, 600.0) as verifier:
     verifier.run([("def solve(x): return x", "assert solve(1) == 1", "solve")] * 2)

@@ -84,7 +84,7 @@ def test_the_source_study(project, benchmarks, monkeypatch):
 def test_the_handout(project, benchmarks, monkeypatch):
     monkeypatch.chdir(ROOT)
     needs_data("config/qwen2.5-math-1.5b.yaml")
-    dry_run = project.snakemake("-n", "--configfile", "config/qwen2.5-math-1.5b.yaml", "alignment").stdout
+    dry_run = project.snakemake("-n", "alignment", "--configfile", "config/qwen2.5-math-1.5b.yaml").stdout
     jobs = re.findall(r"^rule (\w+):.*?resources: [^\n]*\bgpu=(\d+)", dry_run, re.MULTILINE | re.DOTALL)
     assert jobs.count(("train_sft_arm", "1")) == 9
     assert jobs.count(("train_expert_iteration_arm", "1")) == 5

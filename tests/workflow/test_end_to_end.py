@@ -24,6 +24,8 @@ AFTER_DRAWING = Counter(["draw_precision_figures", "build_precision_report", "al
 # What follows a training beside its evaluation; the geometry is measured by mode.
 MEASURES = Counter(measure_update_geometry=2, compare_updates=1)
 ONE_MODE = Counter(measure_update_geometry=1, compare_updates=1)
+ALIGNMENT_ANALYSIS = Counter(["analyse_alignment_study", "draw_alignment_figures", "build_alignment_report"])
+ALIGNMENT_ARMS = Counter(train_sft_arm=2, train_expert_iteration_arm=1, train_grpo_arm=2)
 EVALUATIONS = Counter(evaluate_base=2, evaluate_policy=8)
 
 
@@ -64,6 +66,15 @@ def test_every_file_of_the_design_is_there(study):
         "precision/geometry/bf16.csv",
         "precision/overlap.csv",
         "precision/figures/delta_by_task.pdf",
+        "alignment/data/sft.jsonl",
+        "alignment/base/policy/model.safetensors",
+        "alignment/zero_shot/question_only/failures.jsonl",
+        "alignment/sft/size=8/policies/seed2/model.safetensors",
+        "alignment/expert_iteration/default/validation.csv",
+        "alignment/grpo/prompt=question_only/generations.jsonl.gz",
+        "alignment/analysis/findings.json",
+        "alignment/figures/ranking.pdf",
+        "alignment/report.html",
         "report.html",
         "logs/train_policy/fp32/seed1/rep1.log",
         "benchmarks/train_policy/fp32/seed1/rep1.tsv",
@@ -113,6 +124,12 @@ def test_a_second_run_has_nothing_to_do(study):
             "precision={evaluation: {tasks: {rev: {rows: 8}}}}",
             Counter(evaluate_base=1, evaluate_policy=4) + AFTER_EVALUATION,
         ),
+        # The studies leave one another alone.
+        ("alignment={comparison: {margin_points: 3}}", ALIGNMENT_ANALYSIS + Counter(["all"])),
+        (
+            "alignment={grpo: {settings: {learning_rate: 0.001}}}",
+            Counter(train_grpo_arm=2, all=1) + ALIGNMENT_ANALYSIS,
+        ),
         ("precision={analysis: {alpha: 0.1}}", AFTER_EVALUATION),
         ("resources={train_policy: {runtime: 5, mem_mb: 9}}", Counter()),
     ],
@@ -147,9 +164,22 @@ CODE = [
     ("lib/rlvr/report/precision.py", Counter(["build_precision_report", "all"])),
     ("lib/rlvr/report/precision.html", Counter(["build_precision_report", "all"])),
     ("lib/rlvr/figures/draw.py", Counter(["draw_precision_figures", "build_precision_report", "all"])),
-    ("lib/rlvr/statistics/variance.py", AFTER_EVALUATION),
+    ("lib/rlvr/statistics/variance.py", AFTER_EVALUATION + ALIGNMENT_ANALYSIS),
     ("lib/rlvr/evaluation/kl.py", EVALUATIONS + AFTER_EVALUATION),
-    ("lib/rlvr/optim.py", TRAINING + Counter(evaluate_policy=8) + MEASURES + AFTER_EVALUATION),
+    (
+        "lib/rlvr/optim.py",
+        TRAINING
+        + Counter(evaluate_policy=8, evaluate_zero_shot=2)
+        + MEASURES
+        + AFTER_EVALUATION
+        + ALIGNMENT_ARMS
+        + ALIGNMENT_ANALYSIS,
+    ),
+    ("lib/rlvr/alignment/analysis/words.py", ALIGNMENT_ANALYSIS + Counter(["all"])),
+    (
+        "lib/rlvr/alignment/expert_iteration.py",
+        Counter(train_expert_iteration_arm=1, all=1) + ALIGNMENT_ANALYSIS,
+    ),
     ("lib/rlvr/diagnostics/spectral.py", Counter(measure_update_geometry=2) + AFTER_DRAWING),
     ("lib/rlvr/diagnostics/overlap.py", Counter(compare_updates=1) + AFTER_DRAWING),
     ("lib/rlvr/config/load.py", Counter()),

@@ -6,7 +6,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rlvr.alignment.job import ArmFiles, ArmInputs, ExpertIterationJob, GrpoJob, SftJob
+from rlvr.alignment.job import (
+    ArmFiles,
+    ArmInputs,
+    ExpertIterationJob,
+    GrpoJob,
+    SftJob,
+    unsupported_factors,
+)
 from rlvr.alignment.results import (
     SeedResult,
     arm_header,
@@ -16,6 +23,7 @@ from rlvr.alignment.results import (
     write_arm,
 )
 from rlvr.devices import arithmetic_identity, resolve_device
+from rlvr.errors import UserError
 from rlvr.provenance import hash_inputs, resume_identity
 from rlvr.training.checkpoint import only_process
 from rlvr.verify.registry import Judge
@@ -39,9 +47,15 @@ def train_seeds(
 ) -> None:
     """Train every seed of an arm and write its outputs; resume where an interrupted job has left it.
 
-    `code`: digest of the code that is run. `facts` about the arm go into its provenance.
+    `code`: digest of the code that is run. `facts` about the arm go into its provenance. A mode with a factor
+    that not all methods compute is a UserError.
     """
     common = job.common
+    if factors := unsupported_factors(common.mode):
+        raise UserError(
+            f"alignment.mode {common.mode.name} has {' and '.join(factors)}, which not all methods compute; "
+            "choose a mode without, fp32 or bf16_mixed for example"
+        )
     hashes = hash_inputs(asdict(inputs))
     dtypes = (common.mode.compute, common.mode.rollout)
     arithmetic = arithmetic_identity(resolve_device(common.device), dtypes)

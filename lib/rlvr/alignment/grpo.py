@@ -209,13 +209,8 @@ def train_grpo_arm(
     """Train every seed of an arm, see `train_seeds`.
 
     A seed that diverges is recorded as such and does not stop the others. Sizes that do not divide one
-    another and modes with one ratio a response raise UserError.
+    another raise UserError.
     """
-    if job.common.mode.policy_ratio == "sequence":
-        raise UserError(
-            f"alignment.mode {job.common.mode.name} has one ratio a response (policy_ratio: sequence), which "
-            "would replace every loss_type and cliprange of alignment.grpo; choose a mode with token ratios"
-        )
     train_seed = _SeedTrainer(job, inputs)
     facts = {"training": asdict(train_seed.config)}
     train_seeds("grpo", job, inputs, files, verification_workers, code, train_seed, facts)

@@ -15,6 +15,17 @@ from rlvr.config.verification import VerificationConfig
 from rlvr.precision import PrecisionMode
 
 
+def unsupported_factors(mode: PrecisionMode) -> list[str]:
+    """Factors of a mode that SFT and expert iteration do not have, or that would replace GRPO's losses."""
+    factors = {
+        "compute float16": mode.compute == "float16",  # no loss scaling in supervised training
+        "gradient_noise": mode.gradient_noise > 0,
+        "shuffle_reduction": mode.shuffle_reduction,
+        "policy_ratio sequence": mode.policy_ratio == "sequence",
+    }
+    return [name for name, has in factors.items() if has]
+
+
 @dataclass(frozen=True)
 class Common:
     """What all arms share, `prompt` apart: that of the arm. Seeds are 1 to `seeds`."""

@@ -13,10 +13,9 @@ import torch
 from rlvr.alignment.job import ExpertIterationJob, SftJob
 from rlvr.alignment.results import Row, validation_row
 from rlvr.alignment.setup import Setup
-from rlvr.errors import UserError
 from rlvr.models.attention import AttentionDropout
 from rlvr.models.loading import read_config, save_policy
-from rlvr.precision import PrecisionMode, torch_dtype
+from rlvr.precision import torch_dtype
 from rlvr.rollout.streams import named_generator
 from rlvr.training.dtype_contract import DtypeContract
 from rlvr.training.optimizer import make_optimizer, trainable_policy
@@ -46,20 +45,6 @@ class SeedState:
     metrics: list[Row] = field(default_factory=list)
     validation: list[Row] = field(default_factory=list)
     generations: list[Row] = field(default_factory=list)
-
-
-def require_supervised(mode: PrecisionMode) -> None:
-    """UserError for a mode with a factor that supervised training does not have."""
-    factors = {
-        "compute float16": mode.compute == "float16",  # no loss scaling here
-        "gradient_noise": mode.gradient_noise > 0,
-        "shuffle_reduction": mode.shuffle_reduction,
-    }
-    if found := [name for name, has in factors.items() if has]:
-        raise UserError(
-            f"alignment.mode {mode.name} has {' and '.join(found)}, which SFT and expert iteration do not "
-            "compute; choose another mode, fp32 or bf16_mixed for example"
-        )
 
 
 class SeedRun:

@@ -16,7 +16,7 @@ from rlvr.alignment.results import (
     close_validation,
 )
 from rlvr.alignment.setup import Setup
-from rlvr.alignment.supervised import SeedRun, require_supervised
+from rlvr.alignment.supervised import SeedRun
 from rlvr.models.weights import weight_hash
 from rlvr.training.checkpoint import load_checkpoint, save_checkpoint
 from rlvr.verify.registry import Judge, describe_isolation
@@ -128,9 +128,8 @@ def train_arm(
     """Train every seed of an arm, see `train_seeds`.
 
     A seed that diverges is recorded as such and does not stop the others. `name` of the method; `rows` of
-    an update. A mode that `require_supervised` refuses: UserError.
+    an update.
     """
-    require_supervised(job.common.mode)
     setup = Setup.open(job.common, inputs.base, inputs.validation)
     train_seed = _SeedTrainer(job, setup, rows, make_method)
     train_seeds(name, job, inputs, files, verification_workers, code, train_seed, facts={})

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rlvr.alignment.arms import METHODS
+from rlvr.alignment.job import unsupported_factors
 from rlvr.config.schema import find_problems, hint, line
-from rlvr.precision import MODES
+from rlvr.precision import MODES, resolve_mode
 
 Section = Mapping[str, Any]
 
@@ -16,6 +17,9 @@ def find_alignment_contradictions(study: Section, custom_modes: Section) -> Iter
     if study["mode"] not in modes:
         wrong = f"{study['mode']} is unknown{hint(study['mode'], modes)}"
         yield line("alignment.mode", wrong, f"{', '.join(modes)} (those of precision.custom_modes included)")
+    elif factors := unsupported_factors(resolve_mode(study["mode"], 0.0, custom_modes)):
+        wrong = f"{study['mode']} has {' and '.join(factors)}, which not all methods compute"
+        yield line("alignment.mode", wrong, "a mode without, fp32 or bf16_mixed for example")
     yield from _check_prompt("alignment.prompt", study["prompt"], prompts)
     generation = study["generation"]
     if generation["min_tokens"] > generation["max_tokens"]:

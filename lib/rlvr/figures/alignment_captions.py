@@ -1,7 +1,9 @@
 """The figures of the alignment study: names, titles and captions. Light: it imports no matplotlib."""
 
 _CURVES = (
-    "Lines: mean over seeds; bands: lowest to highest seed; ×: the last validation of a seed that diverged."
+    "Lines: mean over seeds; bands: lowest to highest seed; ×: the last validation of a seed that diverged. "
+    "The last validation is on final_rows questions, those before on rows of them (alignment.validation), so "
+    "that the last stretch also changes the questions."
 )
 _TRAINED = (
     " Gradient norms (before clipping), ratios and clipped shares are those of the training steps, averaged "

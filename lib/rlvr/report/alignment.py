@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from rlvr.alignment.analysis.files import AlignmentAnalysisFiles
-from rlvr.alignment.arms import DEFAULT, Experiment
+from rlvr.alignment.arms import Experiment
 from rlvr.figures.alignment_captions import ALIGNMENT_CAPTIONS
 from rlvr.files import read_json, read_jsonl
 from rlvr.report.alignment_tables import (
@@ -28,7 +28,10 @@ DATA_FILES = ("alignment.html",)
 
 @dataclass(frozen=True)
 class Group:
-    """A section: experiments whose tables it has (method, names), and its figures."""
+    """A section: experiments whose tables it has (method, names), and its figures.
+
+    The one that is named after its method also has the method's experiments that no group names.
+    """
 
     name: str
     method: str
@@ -60,17 +63,18 @@ GROUPS = (
     Group("prompt", "grpo", ("prompt",), ("prompt",)),
     Group("leaderboard", "", (), ("ranking",)),
 )
+NAMED = {(group.method, name) for group in GROUPS for name in group.experiments}
 
 
 @dataclass(frozen=True)
 class AlignmentReportInputs:
     """Files that the page reads.
 
-    `figures` is the folder of the SVG files. `generations` and `provenance` belong to `arms`, (method, arm),
+    `analysis` and `figures` are folders, of its tables and of the SVG files. `generations` and `provenance` belong to `arms`, (method, arm),
     `categories` and `failures` to `prompts`, each in the same order.
     """
 
-    analysis: AlignmentAnalysisFiles
+    analysis: str | Path
     figures: str | Path
     manifest: str | Path
     arms: Sequence[Sequence[str]]
@@ -79,25 +83,30 @@ class AlignmentReportInputs:
     prompts: Sequence[str]
     categories: Sequence[str | Path]
     failures: Sequence[str | Path]
+    experiments: Sequence[Experiment]
+
+    @property
+    def tables(self) -> AlignmentAnalysisFiles:
+        """The files of the analysis."""
+        return AlignmentAnalysisFiles.in_folder(self.analysis)
 
 
 def build_alignment_report(
     inputs: AlignmentReportInputs,
-    experiments: Sequence[Experiment],
     config: Mapping[str, Any],
     out_path: str | Path,
 ) -> None:
     """Write the page; `config` is the validated config's name and section `alignment`."""
-    findings = read_json(inputs.analysis.findings)
+    findings = read_json(inputs.tables.findings)
     figures = {figure["name"]: figure for figure in read_figures(inputs.figures, ALIGNMENT_CAPTIONS)}
     sections = [
         {
             "name": group.name,
             "title": findings[group.name]["title"],
             "sentences": findings[group.name]["sentences"],
-            "experiments": [one for one in experiments if _belongs(one, group)],
+            "experiments": [one for one in inputs.experiments if _belongs(one.method, one.name, group)],
             "figures": [figures[name] for name in group.figures],
-            "tables": _tables(group, inputs, experiments),
+            "tables": _tables(group, inputs),
             "details": _details(group, inputs),
         }
         for group in GROUPS
@@ -115,21 +124,25 @@ def build_alignment_report(
     write_page("alignment", content, out_path)
 
 
-def _belongs(experiment: Experiment, group: Group) -> bool:
-    return experiment.method == group.method and experiment.name in group.experiments
+def _belongs(method: str, experiment: str, group: Group) -> bool:
+    """Whether an experiment of a method stands in a group, as each does in exactly one."""
+    if method != group.method:
+        return False
+    return experiment in group.experiments or (group.name == method and (method, experiment) not in NAMED)
 
 
-def _tables(group: Group, inputs: AlignmentReportInputs, experiments: Sequence[Experiment]) -> list[Table]:
+def _tables(group: Group, inputs: AlignmentReportInputs) -> list[Table]:
     if group.name == "zero_shot":
         tables = map(pd.read_csv, inputs.categories)
         return [categories_table(dict(zip(inputs.prompts, tables, strict=True)))]
     if group.name == "leaderboard":
-        return [leaderboard_table(pd.read_csv(inputs.analysis.leaderboard))]
-    own = [arm for one in experiments if _belongs(one, group) for arm in one.arms]
-    arms = pd.read_csv(inputs.analysis.arms)
+        return [leaderboard_table(pd.read_csv(inputs.tables.leaderboard))]
+    own = [arm for one in inputs.experiments if _belongs(one.method, one.name, group) for arm in one.arms]
+    arms = pd.read_csv(inputs.tables.arms)
     arms = arms[(arms["method"] == group.method) & arms["arm"].isin(own)]
-    compared = pd.read_csv(inputs.analysis.comparisons)
-    compared = compared[(compared["method"] == group.method) & compared["experiment"].isin(group.experiments)]
+    compared = pd.read_csv(inputs.tables.comparisons)
+    names = zip(compared["method"], compared["experiment"], strict=True)
+    compared = compared[[_belongs(*name, group) for name in names]]
     return [arms_table(arms), *([comparisons_table(compared)] if len(compared) else [])]
 
 
@@ -142,5 +155,6 @@ def _details(group: Group, inputs: AlignmentReportInputs) -> list[Table]:
         ]
     if group.name == "grpo":
         files = {tuple(arm): path for arm, path in zip(inputs.arms, inputs.generations, strict=True)}
-        return [generations_table(list(read_jsonl(files["grpo", DEFAULT])))]
+        loops = [one.arms[0] for one in inputs.experiments if (one.method, one.name) == ("grpo", "loop")]
+        return [generations_table(list(read_jsonl(files["grpo", arm]))) for arm in loops]
     return []

@@ -137,11 +137,12 @@ def failures_table(prompt: str, failures: Sequence[Mapping[str, Any]]) -> Table:
             failure["response"],
             failure["ground_truth"],
             failure["extracted"],
+            failure["rule"],
             failure["reason"],
         )
         for failure in _first_of_each(failures, "kind")
     )
-    head = ("kind", "prompt", "response", "truth", "extracted", "verdict")
+    head = ("kind", "prompt", "response", "truth", "extracted", "by the rule", "verdict")
     return Table(f"Failures of the base under {prompt}", head, rows)
 
 

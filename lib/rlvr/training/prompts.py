@@ -42,6 +42,7 @@ def fitting_problems(
     if not kept:
         raise UserError(
             f"none of the {len(problems)} training prompts has at most {room} tokens, which is what the "
-            "model's positions leave beside precision.training.sampling.max_tokens; shorten max_tokens"
+            "model's positions leave beside the longest response; shorten max_tokens "
+            "(precision.training.sampling, or alignment.generation in that study)"
         )
     return kept

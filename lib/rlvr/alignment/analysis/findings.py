@@ -29,6 +29,14 @@ Sentences = tuple[str, str]
 Group = Callable[[Facts, Numbers], Sentences | None]
 
 
+def _larger_loss(form: float, answer: float, problems: int) -> str:
+    """Which of two exclusive shares of one sample is larger, if by more than two standard errors."""
+    error = ((form + answer - (form - answer) ** 2) / problems) ** 0.5
+    if abs(form - answer) <= 2 * error:
+        return "neither is seen to lose more"
+    return f"the {'format' if form > answer else 'answer'} loses more"
+
+
 def _zero_shot(facts: Facts, numbers: Numbers) -> Sentences | None:
     scores, losses = [], []
     for prompt, row in facts.study.zero_shot.items():
@@ -40,12 +48,11 @@ def _zero_shot(facts: Facts, numbers: Numbers) -> Sentences | None:
             f"(standard error {numbers.say(f'{prompt} standard error points', error)} points)"
         )
         form, answer = float(row["unformatted"]), float(row["well_formed_wrong"])
-        larger = "the format" if form > answer else "the answer"
         losses.append(
             f"under {prompt} {numbers.say(f'{prompt} unformatted percent', POINTS * form)} % of the "
             "responses miss the format and "
             f"{numbers.say(f'{prompt} well formed wrong percent', POINTS * answer)} % keep it but are wrong, "
-            f"so that {larger} loses more"
+            f"so that {_larger_loss(form, answer, problems)}"
         )
     if not scores:
         return None
