@@ -70,8 +70,8 @@ NAMED = {(group.method, name) for group in GROUPS for name in group.experiments}
 class AlignmentReportInputs:
     """Files that the page reads.
 
-    `analysis` and `figures` are folders, of its tables and of the SVG files. `generations` and `provenance` belong to `arms`, (method, arm),
-    `categories` and `failures` to `prompts`, each in the same order.
+    `analysis` and `figures` are folders, of its tables and of the SVG files. `generations` and `provenance`
+    belong to `arms`, (method, arm), `categories` and `failures` to `prompts`, each in the same order.
     """
 
     analysis: str | Path
