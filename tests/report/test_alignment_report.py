@@ -105,6 +105,10 @@ def test_the_twelve_groups_stand_in_order_with_finding_figure_and_table(study, p
         assert all(sentence in plain for sentence in finding["sentences"]), name
 
 
+def test_how_arms_are_judged_is_said_with_the_levels_of_the_config(page):
+    assert "within 2 points" in page and "Intervals are at 95 %" in page
+
+
 def test_figures_are_numbered_through(page):
     numbers = [int(number) for number in re.findall(r"<b>Figure (\d+)\.", page)]
     assert numbers == list(range(1, len(ALIGNMENT_CAPTIONS) + 1))

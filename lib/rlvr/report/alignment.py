@@ -116,6 +116,8 @@ def build_alignment_report(
         "heading": "zero-shot, SFT, expert iteration and GRPO",
         "lead": "Page of the alignment study: what each way of training adds, and which choices can be told "
         f"apart with {config['alignment']['seeds']} seeds an arm.",
+        "confidence": f"{100 * config['alignment']['comparison']['confidence']:g}",
+        "margin": f"{config['alignment']['comparison']['margin_points']:g}",
         "sections": sections,
         "data": data_table(read_json(inputs.manifest)),
         "configuration": as_yaml(config),
