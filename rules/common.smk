@@ -191,8 +191,9 @@ def base_evaluation_files(ending):
 
 
 def report_config():
-    """The config without what never changes a result."""
-    return {key: section for key, section in config.items() if key != "resources"}
+    """The config of the precision study, without the other studies and what never changes a result."""
+    others = ("alignment", "repair", "resources")
+    return {key: section for key, section in config.items() if key not in others}
 
 
 def repair_policy_files():
