@@ -1,9 +1,12 @@
 """Lists of tensors that are updated together: cut to size, flattened, written back."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 import torch
 from torch import Tensor
+
+Item = TypeVar("Item")
 
 
 def pieces(tensors: tuple[Tensor, ...], limit: int) -> Iterable[tuple[Tensor, ...]]:
@@ -17,15 +20,16 @@ def pieces(tensors: tuple[Tensor, ...], limit: int) -> Iterable[tuple[Tensor, ..
     return zip(*(tensor.split(rows) for tensor in tensors), strict=True)
 
 
-def together(sizes: Mapping[str, int], limit: int) -> Iterator[list[str]]:
-    """Names in order, in groups of at most `limit` elements; a tensor that is larger is alone."""
-    group, elements = [], 0
-    for name, size in sizes.items():
-        if group and elements + size > limit:
+def together(items: Iterable[Item], size: Callable[[Item], int], limit: int) -> Iterator[list[Item]]:
+    """The items in order, in groups whose sizes add up to at most `limit`; a larger one is alone."""
+    group: list[Item] = []
+    total = 0
+    for item in items:
+        if group and total + size(item) > limit:
             yield group
-            group, elements = [], 0
-        group.append(name)
-        elements += size
+            group, total = [], 0
+        group.append(item)
+        total += size(item)
     if group:
         yield group
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rlvr.adam import AdamStep
-from rlvr.buckets import flat, pieces, store
+from rlvr.buckets import flat, pieces, store, together
 from rlvr.rounding import (
     STATE_DTYPES,
     WEIGHT_DTYPES,
@@ -209,15 +209,9 @@ class AdamW(torch.optim.Optimizer):
         In order: weights, gradients, first moments, second moments, and what the write-back needs besides.
         """
         limit = _BUCKET_ELEMENTS.get(parameters[0].device.type, _BUCKET_ELEMENTS_ELSEWHERE)
-        bucket, elements = [], 0
-        for parameter in parameters:
-            for piece in pieces(self._operands(parameter), limit):
-                if bucket and elements + piece[0].numel() > limit:
-                    yield [list(tensors) for tensors in zip(*bucket, strict=True)]
-                    bucket, elements = [], 0
-                bucket.append(piece)
-                elements += piece[0].numel()
-        yield [list(tensors) for tensors in zip(*bucket, strict=True)]
+        every = (piece for parameter in parameters for piece in pieces(self._operands(parameter), limit))
+        for bucket in together(every, lambda piece: piece[0].numel(), limit):
+            yield [list(tensors) for tensors in zip(*bucket, strict=True)]
 
     def _operands(self, parameter: Tensor) -> tuple[Tensor, ...]:
         """Tensors of the parameter's shape, see `_buckets`."""

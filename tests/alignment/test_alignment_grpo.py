@@ -11,12 +11,12 @@ from rlvr.alignment import arm as arm_module
 from rlvr.alignment.grpo import grpo_config, train_grpo_arm
 from rlvr.alignment.job import ArmFiles, ArmInputs, Common, GrpoJob
 from rlvr.config.alignment import (
-    GenerationConfig,
     GrpoSettings,
     OptimizationConfig,
     PromptConfig,
     ValidationConfig,
 )
+from rlvr.config.precision import SamplingConfig
 from rlvr.data.families import family_problems
 from rlvr.data.prepare import read_problems
 from rlvr.errors import UserError
@@ -44,7 +44,7 @@ SETTINGS = GrpoSettings(
     validate_every_steps=1,
     checkpoint_every_steps=1,
 )
-GENERATION = GenerationConfig(
+GENERATION = SamplingConfig(
     temperature=1.0, top_p=1.0, max_tokens=4, min_tokens=0, stop=(), max_batch_rows=64
 )
 OPTIMIZATION = OptimizationConfig(betas=(0.9, 0.95), eps=1e-8, weight_decay=0.0, max_grad_norm=1.0)

@@ -5,7 +5,16 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from tiny_arm import examples, lines, make_common, make_files, make_inputs, table, without_times
+from tiny_arm import (
+    die_after_checkpoint,
+    examples,
+    lines,
+    make_common,
+    make_files,
+    make_inputs,
+    table,
+    without_times,
+)
 
 from rlvr.alignment import supervised_arm
 from rlvr.alignment.job import SftJob
@@ -86,17 +95,7 @@ def test_training_on_right_answers_raises_the_accuracy(small_base, tmp_path):
 
 @pytest.mark.parametrize("die_at", [(1, 2), (1, 4), (2, 2)])
 def test_an_interrupted_arm_resumes_exactly(small_base, arm, tmp_path, monkeypatch, die_at):
-    save = supervised_arm.save_checkpoint
-
-    def save_and_die(folder, step, state, identity):
-        save(folder, step, state, identity)
-        if (Path(folder).name, step) == (f"training{die_at[0]}", die_at[1]):
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(supervised_arm, "save_checkpoint", save_and_die)
-        with pytest.raises(KeyboardInterrupt):
-            train(small_base, tmp_path)
+    die_after_checkpoint(monkeypatch, supervised_arm, *die_at, lambda: train(small_base, tmp_path))
     updates = []
     update = SeedRun.update
     monkeypatch.setattr(SeedRun, "update", lambda run, *batch: updates.append(1) or update(run, *batch))

@@ -1,9 +1,7 @@
 """Expert iteration arms: what is trained on, outputs, exact resume."""
 
-from pathlib import Path
-
 import pytest
-from tiny_arm import lines, make_common, make_files, make_inputs, table, without_times
+from tiny_arm import die_after_checkpoint, lines, make_common, make_files, make_inputs, table, without_times
 
 from rlvr.alignment import supervised_arm
 from rlvr.alignment.expert_iteration import train_expert_iteration_arm
@@ -114,17 +112,7 @@ def test_without_a_correct_response_nothing_is_trained(small_base, tmp_path):
 
 @pytest.mark.parametrize("die_at", [(1, 1), (2, 2)])
 def test_an_interrupted_arm_resumes_exactly(small_base, arm, tmp_path, monkeypatch, die_at):
-    save = supervised_arm.save_checkpoint
-
-    def save_and_die(folder, step, state, identity):
-        save(folder, step, state, identity)
-        if (Path(folder).name, step) == (f"training{die_at[0]}", die_at[1]):
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(supervised_arm, "save_checkpoint", save_and_die)
-        with pytest.raises(KeyboardInterrupt):
-            train(small_base, tmp_path)
+    die_after_checkpoint(monkeypatch, supervised_arm, *die_at, lambda: train(small_base, tmp_path))
     files = train(small_base, tmp_path)
     assert hashes(files) == hashes(arm)
     assert without_times(files.metrics) == without_times(arm.metrics)

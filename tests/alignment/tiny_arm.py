@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+import pytest
+
 from rlvr.alignment.job import ArmFiles, ArmInputs, Common
 from rlvr.config.build import build
 from rlvr.data.families import FAMILIES, family_problems
@@ -86,3 +88,18 @@ def without_times(path):
 def lines(path):
     with gzip.open(path, "rt") if str(path).endswith(".gz") else open(path) as file:
         return [json.loads(line) for line in file]
+
+
+def die_after_checkpoint(monkeypatch, module, seed, step, run):
+    """Interrupt `run()` right after `module` has saved the checkpoint of a step of a seed."""
+    save = module.save_checkpoint
+
+    def save_and_die(folder, saved, state, identity):
+        save(folder, saved, state, identity)
+        if (Path(folder).name, saved) == (f"training{seed}", step):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "save_checkpoint", save_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            run()

@@ -57,7 +57,7 @@ SECTIONS = {
     "alignment_data": alignment.AlignmentDataConfig,
     "tagged_source": alignment.TaggedExamples,
     "pairs_source": alignment.PairsSource,
-    "alignment_generation": alignment.GenerationConfig,
+    "alignment_generation": precision.SamplingConfig,
     "alignment_validation": alignment.ValidationConfig,
     "alignment_optimization": alignment.OptimizationConfig,
     "alignment_comparison": alignment.ComparisonConfig,

@@ -4,7 +4,9 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+from torch import Tensor, nn
 
 from rlvr.alignment.job import (
     ArmFiles,
@@ -15,17 +17,21 @@ from rlvr.alignment.job import (
     unsupported_factors,
 )
 from rlvr.alignment.results import (
+    Row,
     SeedResult,
     arm_header,
     checkpoints_of,
     load_finished,
     save_finished,
+    validation_row,
     write_arm,
 )
 from rlvr.devices import arithmetic_identity, resolve_device
 from rlvr.errors import UserError
 from rlvr.provenance import hash_inputs, resume_identity
+from rlvr.rollout.engine import RolloutEngine
 from rlvr.training.checkpoint import only_process
+from rlvr.training.validation import Validator
 from rlvr.verify.registry import Judge
 
 logger = logging.getLogger(__name__)
@@ -70,6 +76,46 @@ def train_seeds(
                 save_finished(files, result, identity, save_policy)
             results.append(result)
         write_arm(files, results, arm_header(method, job, hashes, code) | facts)
+
+
+class ValidatedState(Protocol):
+    """What the state of a training has of its validations."""
+
+    step: int
+    seconds: float
+    validation: list[Row]
+    generations: list[Row]
+
+
+def validate(
+    state: ValidatedState,
+    validator: Validator,
+    model: nn.Module,
+    engine: RolloutEngine,
+    judge: Judge,
+    final: bool = False,
+) -> dict[str, Tensor]:
+    """Validate the weights as they are and add what it gives to `state`.
+
+    Returns a copy of the weights, on the CPU, as some that can be sampled from; FloatingPointError if they
+    cannot.
+    """
+    measured = validator.measure(model, engine, judge, state.step, final)
+    state.validation.append(validation_row(measured.row, state.seconds))
+    state.generations += measured.generations
+    logger.info(
+        "step %d: validation accuracy %.4f of %d problems, format %.4f",
+        state.step,
+        measured.row["accuracy"],
+        measured.row["problems"],
+        measured.row["format_rate"],
+    )
+    return copy_of_weights(model)
+
+
+def copy_of_weights(model: nn.Module) -> dict[str, Tensor]:
+    """On the CPU."""
+    return {name: weight.cpu().clone() for name, weight in model.state_dict().items()}
 
 
 def train_to_an_end(

@@ -1,21 +1,16 @@
 """The GRPO arms: the loop of `rlvr.training.grpo` with validation, seed by seed (rule train_grpo_arm)."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rlvr.alignment.arm import train_seeds, train_to_an_end
+from rlvr.alignment.arm import train_seeds, train_to_an_end, validate
 from rlvr.alignment.job import ArmFiles, ArmInputs, GrpoJob
-from rlvr.alignment.results import (
-    SeedResult,
-    close_validation,
-    validation_row,
-)
+from rlvr.alignment.results import SeedResult, close_validation
 from rlvr.alignment.setup import Setup, read_prompted
-from rlvr.config.alignment import GenerationConfig, GrpoSettings, OptimizationConfig
+from rlvr.config.alignment import GrpoSettings, OptimizationConfig
 from rlvr.config.precision import (
     AdvantageConfig,
     DynamicSamplingConfig,
@@ -31,8 +26,6 @@ from rlvr.training.grpo import Setting, TrainingState, train
 from rlvr.training.run import Trainer, TrainingJob
 from rlvr.training.validation import Validator
 from rlvr.verify.registry import Judge
-
-logger = logging.getLogger(__name__)
 
 # Weights of each tensor whose intended updates are summed up, as in the precision study.
 TRACKED_UPDATES = 65536
@@ -55,7 +48,7 @@ def _require_divisible(settings: GrpoSettings) -> None:
 
 
 def grpo_config(
-    settings: GrpoSettings, generation: GenerationConfig, optimization: OptimizationConfig
+    settings: GrpoSettings, generation: SamplingConfig, optimization: OptimizationConfig
 ) -> GrpoConfig:
     """The loop's configuration of an arm: correct responses earn 1, the others 0, and nothing is shaped.
 
@@ -70,7 +63,7 @@ def grpo_config(
         minibatches=settings.rollout_batch_size // settings.train_batch_size,
         epochs=settings.epochs_per_rollout_batch,
         microbatch_size=settings.train_batch_size // settings.gradient_accumulation_steps,
-        sampling=SamplingConfig(**vars(generation)),
+        sampling=generation,
         rewards=RewardConfig(correct=1.0, incorrect=0.0),
         advantage=AdvantageConfig(
             baseline="none" if no_baseline else "group_mean",
@@ -112,17 +105,7 @@ class _Seed:
     def _validate(self, state: TrainingState, final: bool = False) -> None:
         """Validate the weights as they are, and keep a copy of them as weights that can be sampled from."""
         model, setting = self._trainer.model, self._setting
-        measured = self._validator.measure(model, setting.engine, setting.judge, state.step, final)
-        state.validation.append(validation_row(measured.row, state.seconds))
-        state.generations += measured.generations
-        state.validated = {name: weight.cpu().clone() for name, weight in model.state_dict().items()}
-        logger.info(
-            "step %d: validation accuracy %.4f of %d problems, format %.4f",
-            state.step,
-            measured.row["accuracy"],
-            measured.row["problems"],
-            measured.row["format_rate"],
-        )
+        state.validated = validate(state, self._validator, model, setting.engine, setting.judge, final)
 
     def _after_step(self, state: TrainingState) -> None:
         if state.step % self._every == 0 and state.step < self._setting.config.steps:

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from rlvr.config.alignment import (
     ExpertIterationSettings,
-    GenerationConfig,
     GrpoSettings,
     OptimizationConfig,
     PromptConfig,
     SftSettings,
     ValidationConfig,
 )
+from rlvr.config.precision import SamplingConfig
 from rlvr.config.verification import VerificationConfig
 from rlvr.precision import PrecisionMode
 
@@ -33,7 +33,7 @@ class Common:
     seeds: int
     mode: PrecisionMode
     prompt: PromptConfig
-    generation: GenerationConfig
+    generation: SamplingConfig
     validation: ValidationConfig
     optimization: OptimizationConfig
     collapse_share: float

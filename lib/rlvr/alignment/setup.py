@@ -19,6 +19,7 @@ from rlvr.precision import torch_dtype
 from rlvr.rollout.batched import BatchedEngine
 from rlvr.rollout.engine import SamplingParams
 from rlvr.rollout.opening import open_engine
+from rlvr.training.groups import training_sampling
 from rlvr.training.validation import Validator
 
 
@@ -49,14 +50,7 @@ class Setup:
     @property
     def sampling(self) -> SamplingParams:
         """How responses are drawn, in training and in validation."""
-        generation = self.common.generation
-        return SamplingParams(
-            max_tokens=generation.max_tokens,
-            temperature=generation.temperature,
-            top_p=generation.top_p,
-            min_tokens=generation.min_tokens,
-            stop=generation.stop,
-        )
+        return training_sampling(self.common.generation)
 
     def configure(self, seed: int) -> dict[str, Any]:
         """Set the process-wide switches of the arithmetic; returns them, for provenance."""

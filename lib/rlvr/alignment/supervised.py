@@ -1,6 +1,5 @@
 """One seed of supervised fine-tuning or of expert iteration: its updates, validations and checkpoints."""
 
-import logging
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -10,8 +9,9 @@ from typing import Any
 
 import torch
 
+from rlvr.alignment.arm import copy_of_weights, validate
 from rlvr.alignment.job import ExpertIterationJob, SftJob
-from rlvr.alignment.results import Row, validation_row
+from rlvr.alignment.results import Row
 from rlvr.alignment.setup import Setup
 from rlvr.models.attention import AttentionDropout
 from rlvr.models.loading import read_config, save_policy
@@ -22,8 +22,6 @@ from rlvr.training.optimizer import make_optimizer, trainable_policy
 from rlvr.training.sft import accumulate_gradients, finite_norm
 from rlvr.training.update import clip_gradients
 from rlvr.verify.registry import Judge
-
-logger = logging.getLogger(__name__)
 
 Tokens = Sequence[int]
 
@@ -119,18 +117,7 @@ class SeedRun:
 
     def validate(self, final: bool = False) -> None:
         """Validate the weights as they are; FloatingPointError if they cannot be sampled from."""
-        state = self.state
-        measured = self.validator.measure(self.model, self.engine, self.judge, state.step, final)
-        state.validation.append(validation_row(measured.row, state.seconds))
-        state.generations += measured.generations
-        self._validated = {name: weight.cpu().clone() for name, weight in self.model.state_dict().items()}
-        logger.info(
-            "step %d: validation accuracy %.4f of %d problems, format %.4f",
-            state.step,
-            measured.row["accuracy"],
-            measured.row["problems"],
-            measured.row["format_rate"],
-        )
+        self._validated = validate(self.state, self.validator, self.model, self.engine, self.judge, final)
 
     def return_to_validated(self) -> int:
         """Take back the weights of the last validation; the step that it followed."""
@@ -150,7 +137,7 @@ class SeedRun:
         self.model.load_state_dict(snapshot["model"])
         self.optimizer.load_state_dict(snapshot["optimizer"])
         self.state = SeedState(**snapshot["state"])
-        self._validated = {name: weight.cpu().clone() for name, weight in self.model.state_dict().items()}
+        self._validated = copy_of_weights(self.model)
 
     def save_policy(self, folder: Path) -> None:
         """Write the policy in Hugging Face format into a folder, which is made."""

@@ -64,18 +64,6 @@ class AlignmentDataConfig:
 
 
 @dataclass(frozen=True)
-class GenerationConfig:
-    """How responses are drawn, in training and in validation."""
-
-    temperature: float
-    top_p: float
-    max_tokens: int
-    min_tokens: int
-    stop: tuple[str, ...]
-    max_batch_rows: int
-
-
-@dataclass(frozen=True)
 class ValidationConfig:
     """Accuracy on the first `rows` validation problems by a seeded choice (null: all), one response each.
 

@@ -53,9 +53,8 @@ def _check_method(method: str, section: Section, prompts: Section) -> Iterator[s
 
 def _check_grpo(key: str, settings: Section, prompts: Section) -> Iterator[str]:
     yield from _check_prompt(f"{key}.prompt", settings["prompt"], prompts)
-    yield from _check_divides(
-        key, settings, "group_size", "train_batch_size"
-    )  # a minibatch holds whole groups
+    # A minibatch holds whole groups.
+    yield from _check_divides(key, settings, "group_size", "train_batch_size")
     yield from _check_divides(key, settings, "train_batch_size", "rollout_batch_size")
     yield from _check_divides(key, settings, "gradient_accumulation_steps", "train_batch_size")
 

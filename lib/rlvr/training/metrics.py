@@ -66,7 +66,9 @@ class WeightTracker:
         value did not change over the step. `lost_update` and `second_moments_stuck`: see `rlvr.optim`.
         """
         norms, counts = [], []
-        for names in together({name: p.numel() for name, p in self._parameters.items()}, _BUCKET_ELEMENTS):
+        for names in together(
+            self._parameters, lambda name: self._parameters[name].numel(), _BUCKET_ELEMENTS
+        ):
             parameters = [self._parameters[name] for name in names]
             now, old = flat(parameters), flat([before[name] for name in names])
             change = now.float() - old.float()
