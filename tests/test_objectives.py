@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlvr.advantages import group_advantages
+from rlvr.advantages.groups import group_advantages
 from rlvr.objectives import (
     compute_group_normalized_rewards,
     compute_grpo_clip_loss,

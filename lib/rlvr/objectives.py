@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from rlvr.advantages import group_advantages, response_rewards
+from rlvr.advantages.groups import group_advantages, response_rewards
 
 LossType = Literal["no_baseline", "reinforce_with_baseline", "grpo_clip", "grpo_no_clip", "gspo_clip"]
 ClipRange = float | tuple[float, float]

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from rlvr.advantages import group_advantages
+from rlvr.advantages.groups import group_advantages
 from rlvr.config.precision import GrpoConfig
 from rlvr.objectives import importance_weights, masked_mean
 from rlvr.policy import collate, get_response_log_probs

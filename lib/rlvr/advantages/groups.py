@@ -1,11 +1,14 @@
 """Rewards of responses, and estimators of the advantage from the rewards of a group."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
+if TYPE_CHECKING:  # the trackers beside this module need no torch
+    from jaxtyping import Float
+    from torch import Tensor
 
 
 def response_rewards(
@@ -47,4 +50,4 @@ def group_advantages(
     if normalize_by_std and group_size > 1:
         centred = centred / (groups.std(dim=1, keepdim=True) + eps)
     equal = (groups == groups[:, :1]).all(dim=1, keepdim=True)
-    return torch.where(equal, torch.zeros_like(centred), centred).reshape(-1)
+    return centred.masked_fill(equal, 0.0).reshape(-1)

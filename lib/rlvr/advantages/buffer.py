@@ -1,0 +1,105 @@
+"""Statistics over the last rewards of each prompt."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rlvr.advantages.tracker import (
+    FloatArray,
+    IntArray,
+    Occurrences,
+    PromptNumbers,
+    PromptStats,
+    check_settings,
+    grown,
+    read_batch,
+    require,
+    tracked_or_batch,
+)
+
+
+class PerPromptStatTracker:
+    """Advantages by the mean and standard deviation of each prompt's last `buffer_size` rewards.
+
+    The rewards of a batch enter the buffers first; a sample is then normalised by its prompt's buffer if that
+    holds at least `min_count` rewards, else by the batch. An `AdvantageTracker`; the idea is that of DDPO
+    (Black et al. 2023, arXiv:2305.13301). Memory: prompts × `buffer_size` numbers, up to twice as many while
+    the table of prompts grows.
+    """
+
+    def __init__(self, buffer_size: int = 32, min_count: int = 16, eps: float = 1e-7):
+        require(buffer_size >= 1, "buffer_size", buffer_size, "1 or more")
+        require(1 <= min_count <= buffer_size, "min_count", min_count, f"1 to buffer_size ({buffer_size})")
+        require(0 <= eps < float("inf"), "eps", eps, "a finite number, not negative")
+        self.buffer_size, self.min_count, self.eps = buffer_size, min_count, eps
+        self._numbers = PromptNumbers()
+        # Rings: reward n of a prompt is in column n % buffer_size, and the first in every column without one.
+        self._rewards = np.zeros((0, buffer_size))
+        self._seen = np.zeros(0, dtype=np.intp)  # rewards of each prompt, those that were overwritten too
+
+    def update(self, prompts: Sequence[Hashable], rewards: ArrayLike) -> FloatArray:
+        """See `AdvantageTracker.update`."""
+        names, values = read_batch(prompts, rewards)
+        batch = Occurrences.of(self._numbers.of(names))
+        self._append(batch, values)
+        mean, std, count = self._statistics(batch.numbers)
+        return tracked_or_batch(values, batch, mean, std, count >= self.min_count, self.eps)
+
+    def _append(self, batch: Occurrences, values: FloatArray) -> None:
+        self._rewards = grown(self._rewards, len(self._numbers))
+        self._seen = grown(self._seen, len(self._numbers))
+        new = self._seen[batch.numbers] == 0
+        self._rewards[batch.numbers[new]] = values[batch.order[batch.starts[new]], None]
+        numbers, counts = (np.repeat(array, batch.counts) for array in (batch.numbers, batch.counts))
+        # Of a prompt with more samples than its buffer has room for, the last ones.
+        last = batch.rank >= counts - self.buffer_size
+        column = (self._seen[numbers] + batch.rank) % self.buffer_size
+        self._rewards[numbers[last], column[last]] = values[batch.order[last]]
+        self._seen[batch.numbers] += batch.counts
+
+    def _statistics(self, numbers: IntArray) -> tuple[FloatArray, FloatArray, IntArray]:
+        """Mean, standard deviation and number of the rewards that the prompts' buffers hold.
+
+        All columns are computed with; those of a buffer that is not full equal its first, and so add
+        (0 − mean)² each to the squares, which is taken away again.
+        """
+        buffers, count = self._rewards[numbers], np.minimum(self._seen[numbers], self.buffer_size)
+        first = buffers[:, 0].copy()
+        buffers -= first[:, None]  # so that the mean of equal rewards is exact
+        mean = buffers.sum(axis=1) / count
+        buffers -= mean[:, None]
+        squares = np.einsum("ij,ij->i", buffers, buffers) - (self.buffer_size - count) * mean**2
+        std = np.sqrt(np.maximum(squares, 0.0) / count)
+        return first + mean, std, count
+
+    def stats(self) -> list[PromptStats]:
+        """See `AdvantageTracker.stats`; `count` is the number of rewards in the buffer."""
+        columns = self._statistics(np.arange(len(self._numbers)))
+        return [
+            PromptStats(prompt=prompt, mean=mean, std=std, count=count)
+            for prompt, mean, std, count in zip(
+                self._numbers, *(column.tolist() for column in columns), strict=True
+            )
+        ]
+
+    def _settings(self) -> dict[str, Any]:
+        return {"buffer_size": self.buffer_size, "min_count": self.min_count, "eps": self.eps}
+
+    def state_dict(self) -> dict[str, Any]:
+        """See `AdvantageTracker.state_dict`."""
+        prompts = len(self._numbers)
+        return {
+            "settings": self._settings(),
+            "prompts": list(self._numbers),
+            "seen": self._seen[:prompts].tolist(),
+            "rewards": self._rewards[:prompts].tolist(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """See `AdvantageTracker.load_state_dict`."""
+        check_settings(state, self._settings())
+        self._numbers = PromptNumbers({prompt: number for number, prompt in enumerate(state["prompts"])})
+        self._seen = np.array(state["seen"], dtype=np.intp)
+        self._rewards = np.array(state["rewards"], dtype=np.float64).reshape(-1, self.buffer_size)

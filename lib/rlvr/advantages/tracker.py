@@ -1,0 +1,164 @@
+"""What all trackers of reward statistics share: interface, reading of a batch, arithmetic."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, Self, TypedDict
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.intp]
+
+
+class PromptStats(TypedDict):
+    """A tidy row: mean and population standard deviation of a prompt's rewards, and of how many.
+
+    `prompt` is None in the one row of `BatchStats`.
+    """
+
+    prompt: Hashable
+    mean: float
+    std: float
+    count: int
+
+
+class AdvantageTracker(Protocol):
+    """Turns the rewards of a batch into advantages, and remembers what it needs for the next."""
+
+    def update(self, prompts: Sequence[Hashable], rewards: ArrayLike) -> FloatArray:
+        """Advantages (B,) of the samples of a batch, in their order.
+
+        `prompts` (B,), any hashable values, and `rewards` (B,) may be lists, arrays or tensors of any device.
+        Raises ValueError, and remembers nothing of the batch, if it is empty, if the two differ in length, or
+        if a reward is not finite.
+        """
+
+    def stats(self) -> list[PromptStats]:
+        """A row for every prompt seen so far, in the order of first appearance."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """A snapshot of plain Python values, with which another tracker of equal settings goes on exactly."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Replace everything remembered by a snapshot; ValueError if it is one of other settings."""
+
+
+def read_batch(prompts: Sequence[Hashable], rewards: ArrayLike) -> tuple[list[Hashable], FloatArray]:
+    """Prompts as a list and rewards as float64 (B,), checked as `AdvantageTracker.update` says."""
+    if isinstance(prompts, str):
+        raise ValueError("prompts is one string; it must be a sequence with a prompt for each reward")
+    # tolist: tensors of any dtype and device, without importing torch.
+    names = prompts.tolist() if hasattr(prompts, "tolist") else list(prompts)
+    plain = rewards.tolist() if hasattr(rewards, "device") else rewards
+    values = np.asarray(plain, dtype=np.float64)
+    if values.ndim != 1:
+        raise ValueError(f"rewards must have one dimension; theirs have the shape {values.shape}")
+    if len(names) != len(values):
+        raise ValueError(f"{len(names)} prompts but {len(values)} rewards; each reward needs its prompt")
+    if not len(values):
+        raise ValueError("the batch is empty: it has no prompts and no rewards")
+    finite = np.isfinite(values)
+    if not finite.all():
+        index = int(np.argmin(finite))
+        raise ValueError(f"reward {index} (prompt {names[index]!r}) is {values[index]}, not a finite number")
+    return names, values
+
+
+class PromptNumbers(dict[Hashable, int]):
+    """Numbers 0, 1, 2 … of prompts in the order of their first appearance."""
+
+    def __missing__(self, prompt: Hashable) -> int:
+        number = self[prompt] = len(self)
+        return number
+
+    def of(self, prompts: Sequence[Hashable]) -> IntArray:
+        """The number of each prompt, new ones added; ValueError, and none added, for one without a hash."""
+        known = len(self)
+        try:
+            return np.fromiter(map(self.__getitem__, prompts), dtype=np.intp, count=len(prompts))
+        except TypeError as error:
+            for prompt in list(self)[known:]:
+                del self[prompt]
+            raise ValueError(f"prompts must be hashable, such as strings or numbers: {error}") from error
+
+
+@dataclass(frozen=True)
+class Occurrences:
+    """The B samples of a batch brought together by their P different prompts, in input order within each.
+
+    order: indices (B,) of the samples; rank (B,), in that order: how many of the same prompt come before.
+    numbers, starts, counts (P,): of each prompt its number, its first place in `order` and its samples.
+    row (B,), in input order: where a sample's prompt stands in `numbers`.
+    """
+
+    order: IntArray
+    rank: IntArray
+    numbers: IntArray
+    starts: IntArray
+    counts: IntArray
+    row: IntArray
+
+    @classmethod
+    def of(cls, prompt_numbers: IntArray) -> Self:
+        """From the prompt number of each sample."""
+        order = np.argsort(prompt_numbers, kind="stable")
+        together = prompt_numbers[order]
+        starts = np.flatnonzero(np.diff(together, prepend=-1))
+        counts = np.diff(starts, append=len(order))
+        rank = np.arange(len(order)) - np.repeat(starts, counts)
+        row = np.empty_like(order)
+        row[order] = np.repeat(np.arange(len(starts)), counts)
+        return cls(order, rank, together[starts], starts, counts, row)
+
+
+def mean_and_std(values: FloatArray) -> tuple[float, float]:
+    """Mean and population standard deviation; exact for equal values, whose mean may not round otherwise."""
+    centred = values - values[0]
+    return float(values[0] + centred.mean()), float(centred.std())
+
+
+def normalise(rewards: FloatArray, mean: ArrayLike, std: ArrayLike, eps: float) -> FloatArray:
+    """(rewards − mean) / (std + eps); 0 where the denominator is."""
+    scale = np.broadcast_to(np.asarray(std) + eps, rewards.shape)
+    return np.divide(rewards - mean, scale, out=np.zeros_like(rewards), where=scale > 0)
+
+
+def tracked_or_batch(
+    rewards: FloatArray,
+    batch: Occurrences,
+    mean: FloatArray,
+    std: FloatArray,
+    known: NDArray[np.bool_],
+    eps: float,
+) -> FloatArray:
+    """Advantages by the statistics (P,) of a sample's prompt where these are `known`, else by the batch's."""
+    batch_mean, batch_std = mean_and_std(rewards)
+    return normalise(
+        rewards,
+        np.where(known, mean, batch_mean)[batch.row],
+        np.where(known, std, batch_std)[batch.row],
+        eps,
+    )
+
+
+def grown(array: NDArray[Any], rows: int) -> NDArray[Any]:
+    """The array itself if it has that many rows, else a copy with at least twice its own, new ones zero."""
+    if rows <= len(array):
+        return array
+    larger = np.zeros((max(rows, 2 * len(array)), *array.shape[1:]), dtype=array.dtype)
+    larger[: len(array)] = array
+    return larger
+
+
+def require(holds: bool, setting: str, value: Any, allowed: str) -> None:
+    """ValueError that names a setting, its value and what is allowed, unless it holds."""
+    if not holds:
+        raise ValueError(f"{setting} is {value}; allowed: {allowed}")
+
+
+def check_settings(state: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """ValueError if a snapshot's settings are not those of the tracker that is to load it."""
+    saved = state.get("settings")
+    if saved != dict(settings):
+        raise ValueError(f"the state is of a tracker with {saved}; this one has {dict(settings)}")
