@@ -1,4 +1,5 @@
 # The studies as one DAG: configuration, then the rules in the order of the data's way through them.
+import re
 import sys
 
 from snakemake.utils import min_version
@@ -44,12 +45,15 @@ wildcard_constraints:
     policy=r"[\w-]+",
     prompt="|".join(ALIGNMENT["prompts"]),
     arm=r"[\w=,.+-]+",
+    method="|".join(re.escape(method) for method in REFERENCE_METHODS),
+    estimator="|".join(ESTIMATORS),
 
 
 include: "rules/data.smk"
 include: "rules/base_policy.smk"
 include: "rules/precision.smk"
 include: "rules/alignment.smk"
+include: "rules/advantage.smk"
 include: "rules/repair.smk"
 include: "rules/report.smk"
 
@@ -60,4 +64,5 @@ rule all:
     input:
         rules.precision.input,
         rules.alignment.input,
+        rules.advantage.input,
         rules.repair.input,

@@ -2,11 +2,17 @@
 from dataclasses import asdict
 from pathlib import Path
 
+from rlvr.advantage_study.files import AdvantageAnalysisFiles
+from rlvr.advantage_study.estimators import grpo_settings
+from rlvr.advantage_study.methods import study_methods
 from rlvr.alignment.analysis.files import AlignmentAnalysisFiles
 from rlvr.alignment.arms import METHODS, arms, experiments
 from rlvr.analysis.files import AnalysisFiles
+from rlvr.config.advantage import EstimatorSettings, ReferenceConfig
+from rlvr.config.build import build
+from rlvr.figures.advantage_captions import ADVANTAGE_CAPTIONS
 from rlvr.figures.alignment_captions import ALIGNMENT_CAPTIONS
-from rlvr.figures.captions import FIGURES
+from rlvr.figures.captions import FIGURES, OUTCOME_FIGURES, TRAINING_FIGURES
 from rlvr.figures.repair_captions import REPAIR_CAPTIONS
 from rlvr.precision import resolve_mode
 from rlvr.sources import code_digest
@@ -30,6 +36,11 @@ ALIGNMENT_ARMS = {method: arms(ALIGNMENT[method]) for method in METHODS}
 ALIGNMENT_ANALYSIS = AlignmentAnalysisFiles.in_folder("<results>/alignment/analysis").by_name()
 ALIGNMENT_FIGURES = list(ALIGNMENT_CAPTIONS)
 ALIGNMENT_EXPERIMENTS = [asdict(one) for method in METHODS for one in experiments(method, ALIGNMENT[method])]
+ADVANTAGE = config["advantage"]
+REFERENCE_METHODS = {one.name: one for one in study_methods(build(ReferenceConfig, ADVANTAGE["reference"]))}
+ESTIMATORS = ADVANTAGE["grpo"]["estimators"]
+ADVANTAGE_ANALYSIS = AdvantageAnalysisFiles.in_folder("<results>/advantage/analysis").by_name()
+ADVANTAGE_FIGURES = list(ADVANTAGE_CAPTIONS)
 
 
 def code_of(adaptor):
@@ -192,7 +203,7 @@ def base_evaluation_files(ending):
 
 def report_config():
     """The config of the precision study, without the other studies and what never changes a result."""
-    others = ("alignment", "repair", "resources")
+    others = ("alignment", "advantage", "repair", "resources")
     return {key: section for key, section in config.items() if key not in others}
 
 
@@ -270,3 +281,46 @@ def arm_files(name):
 def zero_shot_files(name):
     """A file of the zero-shot evaluation, by prompt."""
     return [f"<results>/alignment/zero_shot/{prompt}/{name}" for prompt in ALIGNMENT["prompts"]]
+
+
+def reference_files(name):
+    """A file of every method on the reference problem, in the order of REFERENCE_METHODS."""
+    return [f"<results>/advantage/reference/{method}/{name}" for method in REFERENCE_METHODS]
+
+
+def estimator_files(name):
+    """A file of every estimator in training, in the order of ESTIMATORS."""
+    return [f"<results>/advantage/grpo/{estimator}/{name}" for estimator in ESTIMATORS]
+
+
+def estimator_base_sources(wildcards):
+    """What the base of the estimators' comparison is made from, as far as it lies in local files."""
+    base = ADVANTAGE["grpo"]["base"]
+    return local_folder(base["path"]) if base["kind"] == "pretrained" else source_files([base["examples"]])
+
+
+def estimator_data_files():
+    """The local files of the estimators' questions."""
+    data = ADVANTAGE["grpo"]["data"]
+    return source_files([data["train"], data["validation"]])
+
+
+def estimator_job(wildcards):
+    """The training with one estimator of the advantage, all seeds."""
+    study = ADVANTAGE["grpo"]
+    return {
+        "arm": wildcards.estimator,
+        "settings": asdict(grpo_settings(build(EstimatorSettings, study["settings"]), wildcards.estimator)),
+        "common": {
+            "seeds": study["seeds"],
+            "mode": asdict(resolve_mode(study["mode"], STUDY["dropout_rate"], STUDY["custom_modes"])),
+            "prompt": study["prompt"],
+            "generation": study["generation"],
+            "validation": study["validation"],
+            "optimization": study["optimization"],
+            "collapse_share": study["comparison"]["collapse_share"],
+            "device": config["device"],
+            "compute_threads": config["compute_threads"],
+            "verification": VERIFICATION,
+        },
+    }

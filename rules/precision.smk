@@ -203,10 +203,9 @@ rule analyse_precision_study:
         "../workflow_scripts/analyse_precision_study.py"
 
 
-rule draw_precision_figures:
-    """Draw the figures of the study, for the screen (SVG) and for print (PDF)."""
+rule draw_training_figures:
+    """Draw what training did, for the screen (SVG) and for print (PDF)."""
     input:
-        **PRECISION_ANALYSIS,
         metrics=run_files("metrics.csv"),
         geometry=GEOMETRY_TABLES,
         overlap="<results>/precision/overlap.csv",
@@ -218,13 +217,44 @@ rule draw_precision_figures:
                 category="Precision study",
                 labels={"content": figure.replace("_", " "), "kind": "figure"},
             )
-            for figure in PRECISION_FIGURES
+            for figure in TRAINING_FIGURES
         ],
-        pdf=collect("<results>/precision/figures/{figure}.pdf", figure=PRECISION_FIGURES),
+        pdf=collect("<results>/precision/figures/{figure}.pdf", figure=TRAINING_FIGURES),
     log:
-        "<logs>/draw_precision_figures.log",
+        "<logs>/draw_training_figures.log",
     benchmark:
-        "<benchmarks>/draw_precision_figures.tsv"
+        "<benchmarks>/draw_training_figures.tsv"
+    threads: 1
+    resources:
+        gpu=config["resources"]["analyse"]["gpu"],
+        mem_mb=memory_of("analyse"),
+        runtime=config["resources"]["analyse"]["runtime"],
+    params:
+        runs=runs(),
+        code=code_of("draw_training_figures.py"),
+    script:
+        "../workflow_scripts/draw_training_figures.py"
+
+
+rule draw_outcome_figures:
+    """Draw what the evaluations came to, for the screen (SVG) and for print (PDF)."""
+    input:
+        **PRECISION_ANALYSIS,
+    output:
+        svg=[
+            report(
+                f"<results>/precision/figures/{figure}.svg",
+                caption=f"../report/{figure}.rst",
+                category="Precision study",
+                labels={"content": figure.replace("_", " "), "kind": "figure"},
+            )
+            for figure in OUTCOME_FIGURES
+        ],
+        pdf=collect("<results>/precision/figures/{figure}.pdf", figure=OUTCOME_FIGURES),
+    log:
+        "<logs>/draw_outcome_figures.log",
+    benchmark:
+        "<benchmarks>/draw_outcome_figures.tsv"
     threads: 1
     resources:
         gpu=config["resources"]["analyse"]["gpu"],
@@ -232,7 +262,6 @@ rule draw_precision_figures:
         runtime=config["resources"]["analyse"]["runtime"],
     params:
         analysis=STUDY["analysis"],
-        runs=runs(),
-        code=code_of("draw_precision_figures.py"),
+        code=code_of("draw_outcome_figures.py"),
     script:
-        "../workflow_scripts/draw_precision_figures.py"
+        "../workflow_scripts/draw_outcome_figures.py"

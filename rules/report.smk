@@ -70,6 +70,36 @@ rule build_alignment_report:
         "../workflow_scripts/build_alignment_report.py"
 
 
+rule build_advantage_report:
+    """Put the findings, figures and tables of the advantage study on one page."""
+    input:
+        **ADVANTAGE_ANALYSIS,
+        figures=[f"<results>/advantage/figures/{figure}.svg" for figure in ADVANTAGE_FIGURES],
+        provenance=estimator_files("provenance.json"),
+    output:
+        report(
+            "<results>/advantage/report.html",
+            caption="../report/advantage_report.rst",
+            category="Advantage study",
+            labels={"content": "the whole report", "kind": "page"},
+        ),
+    log:
+        "<logs>/build_advantage_report.log",
+    benchmark:
+        "<benchmarks>/build_advantage_report.tsv"
+    threads: 1
+    resources:
+        gpu=config["resources"]["analyse"]["gpu"],
+        mem_mb=memory_of("analyse"),
+        runtime=config["resources"]["analyse"]["runtime"],
+    params:
+        config={"name": config["name"], "advantage": ADVANTAGE},
+        estimators=ESTIMATORS,
+        code=code_of("build_advantage_report.py"),
+    script:
+        "../workflow_scripts/build_advantage_report.py"
+
+
 rule build_repair_report:
     """Put calibration, known submissions, theory and measurement of the repair study on one page."""
     input:
@@ -145,6 +175,27 @@ rule alignment:
         collect(
             "<results>/alignment/figures/{figure}.{format}",
             figure=ALIGNMENT_FIGURES,
+            format=["svg", "pdf"],
+        ),
+
+
+rule advantage:
+    """The advantage study, with its report."""
+    input:
+        "<results>/advantage/report.html",
+        "<results>/advantage/data/manifest.json",
+        "<results>/advantage/base/metrics.csv",
+        reference_files("rewards.csv"),
+        reference_files("scores.csv"),
+        reference_files("statistics.npz"),
+        estimator_files("metrics.csv"),
+        estimator_files("validation.csv"),
+        estimator_files("generations.jsonl.gz"),
+        estimator_files("provenance.json"),
+        ADVANTAGE_ANALYSIS.values(),
+        collect(
+            "<results>/advantage/figures/{figure}.{format}",
+            figure=ADVANTAGE_FIGURES,
             format=["svg", "pdf"],
         ),
 

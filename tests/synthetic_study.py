@@ -35,7 +35,7 @@ METRICS = (
     "loss", "entropy", "kl_base_k1", "kl_base_k3", "clip_fraction", "ratio_max", "grad_norm", "learning_rate",
     "logprob_mismatch_mean", "logprob_mismatch_max", "update_to_weight", "weights_changed_bf16",
     "updates_lost", "lost_update", "second_moments_stuck", "updates", "updates_skipped", "loss_scale",
-    "importance_weight_mean",
+    "importance_weight_mean", "advantage_tracked",
     "seconds_rollout", "seconds_verify", "seconds_log_probs", "seconds_update",
     "seconds_step", "tokens", "tokens_per_second", "rollouts_per_second",
 )  # fmt: skip
@@ -43,6 +43,7 @@ METRICS = (
 WITHOUT_UPDATE = (
     "loss", "grad_norm", "clip_fraction", "ratio_max", "entropy", "kl_base_k1", "kl_base_k3",
     "logprob_mismatch_mean", "logprob_mismatch_max", "importance_weight_mean", "loss_scale",
+    "advantage_tracked",
 )  # fmt: skip
 CONFIG = AnalysisConfig(
     reference="fp32", alpha=0.05, confidence=0.95, equivalence_margin_points=2.0, h2_smallest_ratio=2.0,

@@ -14,7 +14,7 @@ from rlvr.analysis.mechanism import read_geometry
 from rlvr.analysis.study import analyse_precision_study
 from rlvr.figures.captions import CAPTIONS, FIGURES
 from rlvr.figures.curves import kl_snapshots, read_curves, smooth, training_curves
-from rlvr.figures.draw import draw_precision_figures
+from rlvr.figures.draw import draw_outcome_figures, draw_training_figures
 from rlvr.figures.mechanism import moved_weights, overlap_of_updates, sparsity_by_layer
 from rlvr.figures.progress import progress_paths
 from rlvr.figures.style import LINES, MARKERS, arm_looks, style
@@ -24,10 +24,9 @@ from rlvr.files import read_json
 
 def draw(study, folder, labels=None):
     labels = study.labels if labels is None else labels
-    draw_precision_figures(
-        study.analysis, CONFIG, study.metrics_files[: len(labels)], labels, study.geometry_files,
-        study.overlap_file, folder,
-    )  # fmt: skip
+    files = study.metrics_files[: len(labels)]
+    draw_training_figures(files, labels, study.geometry_files, study.overlap_file, folder)
+    draw_outcome_figures(study.analysis, CONFIG, folder)
 
 
 def test_every_figure_in_both_formats_and_the_same_bytes_again(analysed_study, tmp_path):
@@ -117,9 +116,9 @@ def test_curves_pass_over_steps_without_a_value_and_later_repeats(analysed_study
 
 def test_labels_must_match_the_files(analysed_study, tmp_path):
     with pytest.raises(ValueError, match="zip"):
-        draw_precision_figures(
-            analysed_study.analysis, CONFIG, analysed_study.metrics_files, [("fp32", 1, 1)],
-            analysed_study.geometry_files, analysed_study.overlap_file, tmp_path,
+        draw_training_figures(
+            analysed_study.metrics_files, [("fp32", 1, 1)], analysed_study.geometry_files,
+            analysed_study.overlap_file, tmp_path,
         )  # fmt: skip
 
 

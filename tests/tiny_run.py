@@ -58,7 +58,14 @@ TRAINING = {
         "max_batch_rows": 64,
     },
     "rewards": {"correct": 1.0, "incorrect": -1.0},
-    "advantage": {"baseline": "group_mean", "normalize_by_std": True, "eps": 1e-6},
+    "advantage": {
+        "estimator": "group",
+        "normalize_by_std": True,
+        "eps": 1e-6,
+        "buffer_size": 32,
+        "min_count": 16,
+        "decay": 0.9,
+    },
     "loss": {
         "type": "grpo_clip",
         "clip_low": 0.2,

@@ -1,4 +1,4 @@
-"""Command line: `python -m rlvr status`, `power`, `analyse`, `repair demo` and `repair validate`."""
+"""Command line: `python -m rlvr status`, `power`, `analyse`, `advantage`, `repair demo` and `validate`."""
 
 import argparse
 import sys
@@ -24,21 +24,26 @@ def _parser() -> argparse.ArgumentParser:
     analyse = commands.add_parser("analyse", help="analyse the runs of a precision study that exist already")
     analyse.add_argument("--configfile", default="config.yaml", help="of the study (default: config.yaml)")
     analyse.add_argument("--output-dir", required=True, help="folder of the tables, verdicts and missing.csv")
+    _add_advantage(
+        commands.add_parser("advantage", help="one run of the reference problem of the advantages")
+    )
     _add_power(commands.add_parser("power", help="what a planned study could see: standard errors and power"))
     return parser
 
 
-def _number(kind: type, low: float, high: float = float("inf")) -> Callable[[str], float]:
-    """A number of the command line within bounds."""
+def _number(
+    kind: type, low: float, high: float = float("inf"), below: bool = False
+) -> Callable[[str], float]:
+    """A number of the command line within bounds; `below`: less than the upper one."""
 
     def read(text: str) -> float:
         try:
             value = kind(text)
         except ValueError:
             value = float("nan")
-        if not low <= value <= high:
-            whole = "a whole number " if kind is int else ""
-            raise argparse.ArgumentTypeError(f"{text}: allowed is {whole}{low:g} to {high:g}")
+        if not low <= value <= high or (below and value == high):
+            whole, end = "a whole number " if kind is int else "", "less than " if below else ""
+            raise argparse.ArgumentTypeError(f"{text}: allowed is {whole}{low:g} to {end}{high:g}")
         return value
 
     return read
@@ -62,6 +67,22 @@ def _add_power(power: argparse.ArgumentParser) -> None:
     add(
         "--base-samples-factor", type=_number(int, 1, 1e6), default=4, help="samples of the base (default: 4)"
     )
+
+
+def _add_advantage(advantage: argparse.ArgumentParser) -> None:
+    add = advantage.add_argument
+    add("--tracker", choices=("batch", "buffer", "ema"), required=True, help="what normalises the rewards")
+    add("--decay", type=_number(float, 0, 1, below=True), default=0.9, help="of ema (default: 0.9)")
+    add("--buffer-size", type=_number(int, 1, 1e5), default=32, help="rewards a prompt (default: 32)")
+    add(
+        "--min-count",
+        type=_number(int, 1, 1e5),
+        default=16,
+        help="rewards before a prompt's own statistics count, of buffer and ema (default: 16)",
+    )
+    add("--epochs", type=_number(int, 1, 1e6), default=1000, help="default: 1000")
+    add("--seed", type=_number(int, 0), default=1, help="default: 1")
+    add("--logdir", help="folder for statistics.npz, rewards.csv and scores.csv (default: write none)")
 
 
 def _add_validate(validate: argparse.ArgumentParser) -> None:
@@ -111,6 +132,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.command == "repair":
         from rlvr.repair.cli import run
+
+        return run(options)
+    if options.command == "advantage":
+        from rlvr.advantage_study.cli import run
 
         return run(options)
     if options.command == "power":

@@ -16,7 +16,7 @@ from rlvr.config.alignment import (
     PromptConfig,
     ValidationConfig,
 )
-from rlvr.config.precision import SamplingConfig
+from rlvr.config.precision import AdvantageConfig, SamplingConfig
 from rlvr.data.families import family_problems
 from rlvr.data.prepare import read_problems
 from rlvr.errors import UserError
@@ -36,6 +36,10 @@ SETTINGS = GrpoSettings(
     learning_rate=1e-4,
     advantage_eps=1e-6,
     use_std_normalization=True,
+    advantage="group",
+    buffer_size=32,
+    min_count=16,
+    decay=0.9,
     loss_type="grpo_clip",
     cliprange=0.2,
     length_normalization="masked_mean",
@@ -300,7 +304,7 @@ def test_the_settings_become_those_of_the_loop():
     assert (config.prompts_per_step, config.group_size, config.minibatches) == (4, 4, 2)
     assert (config.epochs, config.microbatch_size, config.steps) == (2, 4, 2)
     assert (config.rewards.correct, config.rewards.incorrect) == (1.0, 0.0)
-    assert asdict(config.advantage) == {"baseline": "group_mean", "normalize_by_std": True, "eps": 1e-6}
+    assert config.advantage == AdvantageConfig("group", True, 1e-6, 32, 16, 0.9)
     assert (config.loss.type, config.loss.clip_low, config.loss.clip_high) == ("grpo_clip", 0.2, 0.2)
     assert (config.loss.aggregation, config.loss.kl_beta) == ("sequence_mean", 0.0)
     assert not config.dynamic_sampling.enabled
@@ -310,8 +314,11 @@ def test_the_settings_become_those_of_the_loop():
     assert config.optimizer.betas == (0.9, 0.95)
     other = replace(SETTINGS, loss_type="no_baseline", length_normalization="masked_normalize")
     config = grpo_config(other, GENERATION, OPTIMIZATION)
-    assert (config.advantage.baseline, config.loss.type) == ("none", "no_baseline")
+    assert (config.advantage.estimator, config.loss.type) == ("none", "no_baseline")
     assert (config.loss.aggregation, config.loss.normalize_constant) == ("constant", 4.0)
+    tracked = replace(SETTINGS, advantage="per_prompt_buffer", buffer_size=8, min_count=4, decay=0.5)
+    config = grpo_config(tracked, GENERATION, OPTIMIZATION)
+    assert config.advantage == AdvantageConfig("per_prompt_buffer", True, 1e-6, 8, 4, 0.5)
 
 
 @pytest.mark.parametrize(

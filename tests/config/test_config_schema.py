@@ -8,7 +8,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 import yaml
 
-from rlvr.config import alignment, data, policy, precision, sources
+from rlvr.config import advantage, alignment, data, policy, precision, sources
 from rlvr.config.build import build
 from rlvr.config.load import validate_config
 from rlvr.config.schema import SCHEMA_PATH, fill_defaults, read_schema, resolve
@@ -64,6 +64,13 @@ SECTIONS = {
     "alignment_sft_settings": alignment.SftSettings,
     "alignment_expert_iteration_settings": alignment.ExpertIterationSettings,
     "alignment_grpo_settings": alignment.GrpoSettings,
+    "advantage_reference": advantage.ReferenceConfig,
+    "advantage_problem": advantage.ProblemConfig,
+    "advantage_tracker": advantage.TrackerConfig,
+    "advantage_sweep": advantage.SweepConfig,
+    "advantage_grpo/data": advantage.EstimatorDataConfig,
+    "advantage_grpo_settings": advantage.EstimatorSettings,
+    "advantage_grpo_comparison": advantage.EstimatorComparisonConfig,
 }
 
 
@@ -161,7 +168,7 @@ def leaves(value: Any, path: str = "") -> set[str]:
 def test_the_default_config_names_every_key_but_the_rarest():
     written = yaml.safe_load((ROOT / "config.yaml").read_text())
     unnamed = leaves(validate_config(written)) - leaves(written)
-    shapes = (".base.architecture", ".alignment.base.architecture")
+    shapes = (f".{section}base.architecture" for section in ("", "alignment.", "advantage.grpo."))
     rare = {".data.train.holdout"} | {
         f"{shape}.{key}" for shape in shapes for key in ("rope_theta", "rms_norm_eps")
     }

@@ -13,7 +13,7 @@ from synthetic_study import CONFIG, TASKS, write_base, write_run
 from rlvr.analysis.files import AnalysisFiles
 from rlvr.analysis.study import analyse_precision_study
 from rlvr.figures.captions import FIGURES
-from rlvr.figures.draw import draw_precision_figures
+from rlvr.figures.draw import draw_outcome_figures, draw_training_figures
 from rlvr.report.page import PAGES, inline_svg
 from rlvr.report.precision import ReportInputs, build_precision_report
 from rlvr.report.tables import (
@@ -56,10 +56,8 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def report(analysed_study, tmp_path_factory):
     study, folder = analysed_study, tmp_path_factory.mktemp("report")
-    draw_precision_figures(
-        study.analysis, CONFIG, study.metrics_files, study.labels, study.geometry_files, study.overlap_file,
-        folder,
-    )  # fmt: skip
+    draw_training_figures(study.metrics_files, study.labels, study.geometry_files, study.overlap_file, folder)
+    draw_outcome_figures(study.analysis, CONFIG, folder)
     inputs = ReportInputs(
         study.analysis, folder, study.manifest, study.provenance_files, study.labels, study.geometry_files,
         study.overlap_file,

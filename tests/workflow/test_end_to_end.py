@@ -18,12 +18,12 @@ pytestmark = pytest.mark.slow
 
 TINY = ("--configfile", "config/tiny.yaml")
 AFTER_EVALUATION = Counter(
-    ["analyse_precision_study", "draw_precision_figures", "build_precision_report", "all"]
+    ["analyse_precision_study", "draw_outcome_figures", "build_precision_report", "all"]
 )
-AFTER_DRAWING = Counter(["draw_precision_figures", "build_precision_report", "all"])
+AFTER_MEASURES = Counter(["draw_training_figures", "build_precision_report", "all"])
 # What follows a training beside its evaluation; the geometry is measured by mode.
-MEASURES = Counter(measure_update_geometry=2, compare_updates=1)
-ONE_MODE = Counter(measure_update_geometry=1, compare_updates=1)
+MEASURES = Counter(measure_update_geometry=2, compare_updates=1, draw_training_figures=1)
+ONE_MODE = Counter(measure_update_geometry=1, compare_updates=1, draw_training_figures=1)
 ALIGNMENT_ANALYSIS = Counter(["analyse_alignment_study", "draw_alignment_figures", "build_alignment_report"])
 ALIGNMENT_ARMS = Counter(train_sft_arm=2, train_expert_iteration_arm=1, train_grpo_arm=2)
 EVALUATIONS = Counter(evaluate_base=2, evaluate_policy=8)
@@ -116,7 +116,7 @@ def test_a_second_run_has_nothing_to_do(study):
             "precision={modes: [fp32, bf16, narrow], custom_modes: {narrow: {reduce: bfloat16}}}",
             Counter(train_policy=2, evaluate_policy=4) + ONE_MODE + AFTER_EVALUATION,
         ),
-        ("precision={geometry: {rank: 4}}", Counter(measure_update_geometry=2) + AFTER_DRAWING),
+        ("precision={geometry: {rank: 4}}", Counter(measure_update_geometry=2) + AFTER_MEASURES),
         ("precision={evaluation: {kl: {samples: 2}}}", Counter(evaluate_policy=8) + AFTER_EVALUATION),
         ("precision={evaluation: {base_samples_factor: 3}}", Counter(evaluate_base=2) + AFTER_EVALUATION),
         # Only the suite of the task.
@@ -163,7 +163,7 @@ CODE = [
     # an edited module, and the jobs that depend on it
     ("lib/rlvr/report/precision.py", Counter(["build_precision_report", "all"])),
     ("lib/rlvr/report/precision.html", Counter(["build_precision_report", "all"])),
-    ("lib/rlvr/figures/draw.py", Counter(["draw_precision_figures", "build_precision_report", "all"])),
+    ("lib/rlvr/figures/draw.py", Counter(["draw_outcome_figures"]) + AFTER_MEASURES),
     ("lib/rlvr/statistics/variance.py", AFTER_EVALUATION + ALIGNMENT_ANALYSIS),
     ("lib/rlvr/evaluation/kl.py", EVALUATIONS + AFTER_EVALUATION),
     (
@@ -180,8 +180,8 @@ CODE = [
         "lib/rlvr/alignment/expert_iteration.py",
         Counter(train_expert_iteration_arm=1, all=1) + ALIGNMENT_ANALYSIS,
     ),
-    ("lib/rlvr/diagnostics/spectral.py", Counter(measure_update_geometry=2) + AFTER_DRAWING),
-    ("lib/rlvr/diagnostics/overlap.py", Counter(compare_updates=1) + AFTER_DRAWING),
+    ("lib/rlvr/diagnostics/spectral.py", Counter(measure_update_geometry=2) + AFTER_MEASURES),
+    ("lib/rlvr/diagnostics/overlap.py", Counter(compare_updates=1) + AFTER_MEASURES),
     ("lib/rlvr/config/load.py", Counter()),
     ("lib/rlvr/joblog.py", None),
 ]

@@ -3,11 +3,13 @@
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from rlvr.advantages.tracker import (
     FloatArray,
     PromptStats,
+    StatsArrays,
     check_settings,
     mean_and_std,
     normalise,
@@ -37,6 +39,16 @@ class BatchStats:
     def stats(self) -> list[PromptStats]:
         """One row, of the last batch, without a prompt; none before the first batch."""
         return [] if self._last is None else [self._last.copy()]
+
+    def stats_arrays(self) -> StatsArrays:
+        """See `AdvantageTracker.stats_arrays`; of one prompt, None, or of none."""
+        rows = self.stats()
+        return StatsArrays(
+            [row["prompt"] for row in rows],
+            np.array([row["mean"] for row in rows], dtype=np.float64),
+            np.array([row["std"] for row in rows], dtype=np.float64),
+            np.array([row["count"] for row in rows], dtype=np.intp),
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """See `AdvantageTracker.state_dict`."""

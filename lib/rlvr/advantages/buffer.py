@@ -4,7 +4,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from rlvr.advantages.tracker import (
     FloatArray,
@@ -12,7 +12,9 @@ from rlvr.advantages.tracker import (
     Occurrences,
     PromptNumbers,
     PromptStats,
+    StatsArrays,
     check_settings,
+    enough_seen,
     grown,
     read_batch,
     require,
@@ -25,8 +27,8 @@ class PerPromptStatTracker:
 
     The rewards of a batch enter the buffers first; a sample is then normalised by its prompt's buffer if that
     holds at least `min_count` rewards, else by the batch. An `AdvantageTracker`; the idea is that of DDPO
-    (Black et al. 2023, arXiv:2305.13301). Memory: prompts × `buffer_size` numbers, up to twice as many while
-    the table of prompts grows.
+    (Black et al. 2023, arXiv:2305.13301). Memory: prompts × (`buffer_size` + 3) numbers, up to twice as many
+    while the table of prompts grows.
     """
 
     def __init__(self, buffer_size: int = 32, min_count: int = 16, eps: float = 1e-7):
@@ -38,18 +40,29 @@ class PerPromptStatTracker:
         # Rings: reward n of a prompt is in column n % buffer_size, and the first in every column without one.
         self._rewards = np.zeros((0, buffer_size))
         self._seen = np.zeros(0, dtype=np.intp)  # rewards of each prompt, those that were overwritten too
+        self._mean, self._std = np.zeros(0), np.zeros(0)  # of what each buffer holds
 
     def update(self, prompts: Sequence[Hashable], rewards: ArrayLike) -> FloatArray:
         """See `AdvantageTracker.update`."""
         names, values = read_batch(prompts, rewards)
         batch = Occurrences.of(self._numbers.of(names))
+        self._make_room()
         self._append(batch, values)
-        mean, std, count = self._statistics(batch.numbers)
-        return tracked_or_batch(values, batch, mean, std, count >= self.min_count, self.eps)
+        return self._advantages(batch, values)
+
+    def _make_room(self) -> None:
+        """A row for every prompt that has a number."""
+        self._rewards, self._seen, self._mean, self._std = (
+            grown(array, len(self._numbers)) for array in (self._rewards, self._seen, self._mean, self._std)
+        )
+
+    def _advantages(self, batch: Occurrences, values: FloatArray) -> FloatArray:
+        """Of a batch's rewards, by what the buffers hold now."""
+        numbers = batch.numbers
+        known = self._seen[numbers] >= self.min_count
+        return tracked_or_batch(values, batch, self._mean[numbers], self._std[numbers], known, self.eps)
 
     def _append(self, batch: Occurrences, values: FloatArray) -> None:
-        self._rewards = grown(self._rewards, len(self._numbers))
-        self._seen = grown(self._seen, len(self._numbers))
         new = self._seen[batch.numbers] == 0
         self._rewards[batch.numbers[new]] = values[batch.order[batch.starts[new]], None]
         numbers, counts = (np.repeat(array, batch.counts) for array in (batch.numbers, batch.counts))
@@ -58,9 +71,10 @@ class PerPromptStatTracker:
         column = (self._seen[numbers] + batch.rank) % self.buffer_size
         self._rewards[numbers[last], column[last]] = values[batch.order[last]]
         self._seen[batch.numbers] += batch.counts
+        self._mean[batch.numbers], self._std[batch.numbers] = self._statistics(batch.numbers)
 
-    def _statistics(self, numbers: IntArray) -> tuple[FloatArray, FloatArray, IntArray]:
-        """Mean, standard deviation and number of the rewards that the prompts' buffers hold.
+    def _statistics(self, numbers: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Mean and standard deviation of the rewards that the prompts' buffers hold.
 
         All columns are computed with; those of a buffer that is not full equal its first, and so add
         (0 − mean)² each to the squares, which is taken away again.
@@ -72,17 +86,25 @@ class PerPromptStatTracker:
         buffers -= mean[:, None]
         squares = np.einsum("ij,ij->i", buffers, buffers) - (self.buffer_size - count) * mean**2
         std = np.sqrt(np.maximum(squares, 0.0) / count)
-        return first + mean, std, count
+        return first + mean, std
+
+    def tracked(self, prompts: Sequence[Hashable]) -> NDArray[np.bool_]:
+        """Whether each prompt (B,) has had the `min_count` rewards that its own statistics need."""
+        return enough_seen(prompts, self._numbers, self._seen, self.min_count)
 
     def stats(self) -> list[PromptStats]:
         """See `AdvantageTracker.stats`; `count` is the number of rewards in the buffer."""
-        columns = self._statistics(np.arange(len(self._numbers)))
-        return [
-            PromptStats(prompt=prompt, mean=mean, std=std, count=count)
-            for prompt, mean, std, count in zip(
-                self._numbers, *(column.tolist() for column in columns), strict=True
-            )
-        ]
+        return self.stats_arrays().rows()
+
+    def stats_arrays(self) -> StatsArrays:
+        """See `AdvantageTracker.stats_arrays`."""
+        prompts = len(self._numbers)
+        return StatsArrays(
+            list(self._numbers),
+            self._mean[:prompts].copy(),
+            self._std[:prompts].copy(),
+            np.minimum(self._seen[:prompts], self.buffer_size),
+        )
 
     def _settings(self) -> dict[str, Any]:
         return {"buffer_size": self.buffer_size, "min_count": self.min_count, "eps": self.eps}
@@ -100,6 +122,10 @@ class PerPromptStatTracker:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """See `AdvantageTracker.load_state_dict`."""
         check_settings(state, self._settings())
-        self._numbers = PromptNumbers({prompt: number for number, prompt in enumerate(state["prompts"])})
-        self._seen = np.array(state["seen"], dtype=np.intp)
-        self._rewards = np.array(state["rewards"], dtype=np.float64).reshape(-1, self.buffer_size)
+        # All at once, so that a snapshot with a part missing changes nothing.
+        self._numbers, self._seen, self._rewards = (
+            PromptNumbers({prompt: number for number, prompt in enumerate(state["prompts"])}),
+            np.array(state["seen"], dtype=np.intp),
+            np.array(state["rewards"], dtype=np.float64).reshape(-1, self.buffer_size),
+        )
+        self._mean, self._std = self._statistics(np.arange(len(self._numbers)))

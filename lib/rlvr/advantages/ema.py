@@ -4,14 +4,16 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from rlvr.advantages.tracker import (
     FloatArray,
     Occurrences,
     PromptNumbers,
     PromptStats,
+    StatsArrays,
     check_settings,
+    enough_seen,
     grown,
     read_batch,
     require,
@@ -71,16 +73,23 @@ class EmaPromptStatTracker:
         self._variance[numbers] = decay**counts * (old_variance + moved**2) + spread
         self._seen[numbers] += counts
 
+    def tracked(self, prompts: Sequence[Hashable]) -> NDArray[np.bool_]:
+        """Whether each prompt (B,) has had the `min_count` rewards that its own statistics need."""
+        return enough_seen(prompts, self._numbers, self._seen, self.min_count)
+
     def stats(self) -> list[PromptStats]:
         """See `AdvantageTracker.stats`; `count` is the number of all rewards that the prompt has had."""
+        return self.stats_arrays().rows()
+
+    def stats_arrays(self) -> StatsArrays:
+        """See `AdvantageTracker.stats_arrays`."""
         prompts = len(self._numbers)
-        columns = (self._mean, np.sqrt(self._variance), self._seen)
-        return [
-            PromptStats(prompt=prompt, mean=mean, std=std, count=count)
-            for prompt, mean, std, count in zip(
-                self._numbers, *(column[:prompts].tolist() for column in columns), strict=True
-            )
-        ]
+        return StatsArrays(
+            list(self._numbers),
+            self._mean[:prompts].copy(),
+            np.sqrt(self._variance[:prompts]),
+            self._seen[:prompts].copy(),
+        )
 
     def _settings(self) -> dict[str, Any]:
         return {"decay": self.decay, "min_count": self.min_count, "eps": self.eps}
@@ -99,7 +108,10 @@ class EmaPromptStatTracker:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """See `AdvantageTracker.load_state_dict`."""
         check_settings(state, self._settings())
-        self._numbers = PromptNumbers({prompt: number for number, prompt in enumerate(state["prompts"])})
-        self._seen = np.array(state["seen"], dtype=np.intp)
-        self._mean = np.array(state["mean"], dtype=np.float64)
-        self._variance = np.array(state["variance"], dtype=np.float64)
+        # All at once, so that a snapshot with a part missing changes nothing.
+        self._numbers, self._seen, self._mean, self._variance = (
+            PromptNumbers({prompt: number for number, prompt in enumerate(state["prompts"])}),
+            np.array(state["seen"], dtype=np.intp),
+            np.array(state["mean"], dtype=np.float64),
+            np.array(state["variance"], dtype=np.float64),
+        )

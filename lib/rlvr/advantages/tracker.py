@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self, TypedDict
+from typing import Any, NamedTuple, Protocol, Self, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +23,23 @@ class PromptStats(TypedDict):
     count: int
 
 
+class StatsArrays(NamedTuple):
+    """Columns of the tidy rows, prompts in the order of first appearance: `mean`, `std`, `count` (P,)."""
+
+    prompts: list[Hashable]
+    mean: FloatArray
+    std: FloatArray
+    count: IntArray
+
+    def rows(self) -> list[PromptStats]:
+        """The same as a list of rows of plain Python numbers."""
+        columns = (column.tolist() for column in (self.mean, self.std, self.count))
+        return [
+            PromptStats(prompt=prompt, mean=mean, std=std, count=count)
+            for prompt, mean, std, count in zip(self.prompts, *columns, strict=True)
+        ]
+
+
 class AdvantageTracker(Protocol):
     """Turns the rewards of a batch into advantages, and remembers what it needs for the next."""
 
@@ -37,6 +54,9 @@ class AdvantageTracker(Protocol):
     def stats(self) -> list[PromptStats]:
         """A row for every prompt seen so far, in the order of first appearance."""
 
+    def stats_arrays(self) -> StatsArrays:
+        """The numbers of `stats` as new arrays: much cheaper where they are wanted often."""
+
     def state_dict(self) -> dict[str, Any]:
         """A snapshot of plain Python values, with which another tracker of equal settings goes on exactly."""
 
@@ -48,10 +68,8 @@ def read_batch(prompts: Sequence[Hashable], rewards: ArrayLike) -> tuple[list[Ha
     """Prompts as a list and rewards as float64 (B,), checked as `AdvantageTracker.update` says."""
     if isinstance(prompts, str):
         raise ValueError("prompts is one string; it must be a sequence with a prompt for each reward")
-    # tolist: tensors of any dtype and device, without importing torch.
-    names = prompts.tolist() if hasattr(prompts, "tolist") else list(prompts)
-    plain = rewards.tolist() if hasattr(rewards, "device") else rewards
-    values = np.asarray(plain, dtype=np.float64)
+    names = list(plain(prompts))
+    values = np.asarray(rewards if isinstance(rewards, np.ndarray) else plain(rewards), dtype=np.float64)
     if values.ndim != 1:
         raise ValueError(f"rewards must have one dimension; theirs have the shape {values.shape}")
     if len(names) != len(values):
@@ -63,6 +81,19 @@ def read_batch(prompts: Sequence[Hashable], rewards: ArrayLike) -> tuple[list[Ha
         index = int(np.argmin(finite))
         raise ValueError(f"reward {index} (prompt {names[index]!r}) is {values[index]}, not a finite number")
     return names, values
+
+
+def plain(values: Any) -> Any:
+    """Arrays and tensors, of any dtype and device, and lists of their scalars as Python values.
+
+    By `tolist`, so without importing torch. Scalars too, because a tensor's hash is that of the object, so
+    that equal ones would count as different prompts.
+    """
+    if hasattr(values, "tolist"):
+        return values.tolist()
+    if isinstance(values, list | tuple) and values and hasattr(values[0], "tolist"):
+        return [plain(value) for value in values]
+    return values
 
 
 class PromptNumbers(dict[Hashable, int]):
@@ -104,23 +135,39 @@ class Occurrences:
         """From the prompt number of each sample."""
         order = np.argsort(prompt_numbers, kind="stable")
         together = prompt_numbers[order]
-        starts = np.flatnonzero(np.diff(together, prepend=-1))
-        counts = np.diff(starts, append=len(order))
-        rank = np.arange(len(order)) - np.repeat(starts, counts)
+        # Slices, since np.diff is slow on the few numbers of a small batch.
+        first = np.ones(len(order), dtype=bool)
+        first[1:] = together[1:] != together[:-1]
+        starts = first.nonzero()[0]
+        counts = np.append(starts[1:], len(order)) - starts
+        place = first.cumsum() - 1
+        rank = np.arange(len(order)) - starts[place]
         row = np.empty_like(order)
-        row[order] = np.repeat(np.arange(len(starts)), counts)
+        row[order] = place
         return cls(order, rank, together[starts], starts, counts, row)
+
+
+def enough_seen(
+    prompts: Sequence[Hashable], numbers: PromptNumbers, seen: IntArray, least: int
+) -> NDArray[np.bool_]:
+    """Whether each prompt (B,) has had at least `least` rewards; `seen` has their count by prompt number."""
+    names = plain(prompts)
+    return np.array([name in numbers and seen[numbers[name]] >= least for name in names], dtype=np.bool_)
 
 
 def mean_and_std(values: FloatArray) -> tuple[float, float]:
     """Mean and population standard deviation; exact for equal values, whose mean may not round otherwise."""
     centred = values - values[0]
-    return float(values[0] + centred.mean()), float(centred.std())
+    mean = centred.sum() / len(centred)
+    centred -= mean
+    return float(values[0] + mean), float(np.sqrt((centred * centred).sum() / len(centred)))
 
 
 def normalise(rewards: FloatArray, mean: ArrayLike, std: ArrayLike, eps: float) -> FloatArray:
     """(rewards − mean) / (std + eps); 0 where the denominator is."""
-    scale = np.broadcast_to(np.asarray(std) + eps, rewards.shape)
+    scale = np.asarray(std) + eps
+    if (scale > 0).all():
+        return (rewards - mean) / scale
     return np.divide(rewards - mean, scale, out=np.zeros_like(rewards), where=scale > 0)
 
 

@@ -55,7 +55,6 @@ def grpo_config(
     Sizes that do not divide one another raise UserError.
     """
     _require_divisible(settings)
-    no_baseline = settings.loss_type == "no_baseline"
     return GrpoConfig(
         steps=settings.steps,
         prompts_per_step=settings.rollout_batch_size // settings.group_size,
@@ -65,11 +64,7 @@ def grpo_config(
         microbatch_size=settings.train_batch_size // settings.gradient_accumulation_steps,
         sampling=generation,
         rewards=RewardConfig(correct=1.0, incorrect=0.0),
-        advantage=AdvantageConfig(
-            baseline="none" if no_baseline else "group_mean",
-            normalize_by_std=settings.use_std_normalization,
-            eps=settings.advantage_eps,
-        ),
+        advantage=_advantage(settings),
         loss=_loss(settings),
         dynamic_sampling=DynamicSamplingConfig(enabled=False, max_rounds=0),
         overlong=OverlongConfig(enabled=False, buffer_tokens=1, penalty=0.0),
@@ -79,6 +74,17 @@ def grpo_config(
         log_rollouts_count=0,
         snapshot_steps=(),
         checkpoint_every_steps=settings.checkpoint_every_steps,
+    )
+
+
+def _advantage(settings: GrpoSettings) -> AdvantageConfig:
+    return AdvantageConfig(
+        estimator="none" if settings.loss_type == "no_baseline" else settings.advantage,
+        normalize_by_std=settings.use_std_normalization,
+        eps=settings.advantage_eps,
+        buffer_size=settings.buffer_size,
+        min_count=settings.min_count,
+        decay=settings.decay,
     )
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 # Measured on the batch that a step trains on: empty where the step made no update.
 OF_THE_BATCH = (
     "loss", "entropy", "kl_base_k1", "kl_base_k3", "logprob_mismatch_mean", "logprob_mismatch_max",
-    "importance_weight_mean", "loss_scale",
+    "importance_weight_mean", "loss_scale", "advantage_tracked",
 )  # fmt: skip
 # The same, and empty in all steps where the loss has no ratio of probabilities.
 OF_THE_RATIO = ("clip_fraction", "ratio_max")

@@ -9,6 +9,7 @@ from typing import Literal
 from rlvr.config.sources import JsonlSource, SyntheticSource
 
 LossType = Literal["no_baseline", "reinforce_with_baseline", "grpo_clip", "grpo_no_clip"]
+Estimator = Literal["group", "batch", "per_prompt_buffer", "per_prompt_ema"]
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,7 @@ class ExpertIterationSettings:
 class GrpoSettings:
     """One GRPO training; `prompt` is a key of `alignment.prompts`.
 
+    `advantage`, `buffer_size`, `min_count`, `decay`: see `rlvr.config.precision.AdvantageConfig`.
     `normalize_constant`: divisor of `masked_normalize`.
     """
 
@@ -129,6 +131,10 @@ class GrpoSettings:
     learning_rate: float
     advantage_eps: float
     use_std_normalization: bool
+    advantage: Estimator
+    buffer_size: int
+    min_count: int
+    decay: float
     loss_type: LossType
     cliprange: float
     length_normalization: Literal["masked_mean", "masked_normalize"]

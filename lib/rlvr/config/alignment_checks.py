@@ -5,6 +5,7 @@ from typing import Any
 
 from rlvr.alignment.arms import METHODS
 from rlvr.alignment.job import unsupported_factors
+from rlvr.config.estimator_checks import find_estimator_contradictions
 from rlvr.config.schema import find_problems, hint, line
 from rlvr.precision import MODES, resolve_mode
 
@@ -53,6 +54,10 @@ def _check_method(method: str, section: Section, prompts: Section) -> Iterator[s
 
 def _check_grpo(key: str, settings: Section, prompts: Section) -> Iterator[str]:
     yield from _check_prompt(f"{key}.prompt", settings["prompt"], prompts)
+    yield from find_estimator_contradictions(key, settings, "advantage", "use_std_normalization")
+    if settings["loss_type"] == "no_baseline" and settings["advantage"] != "group":
+        wrong = f"{settings['advantage']}, but loss_type no_baseline trains on the rewards themselves"
+        yield line(f"{key}.advantage", wrong, "group, or another loss_type")
     # A minibatch holds whole groups.
     yield from _check_divides(key, settings, "group_size", "train_batch_size")
     yield from _check_divides(key, settings, "train_batch_size", "rollout_batch_size")

@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from rlvr.config.advantage_checks import find_advantage_contradictions
 from rlvr.config.alignment_checks import find_alignment_contradictions
+from rlvr.config.estimator_checks import find_estimator_contradictions
 from rlvr.config.schema import hint, line
 from rlvr.precision import MODES, faults_of
 
@@ -30,6 +32,8 @@ def find_contradictions(config: Section) -> Iterator[str]:
     yield from _check_external_policies(config["precision"])
     yield from _check_base("alignment.base", config["alignment"]["base"])
     yield from find_alignment_contradictions(config["alignment"], config["precision"]["custom_modes"])
+    yield from _check_base("advantage.grpo.base", config["advantage"]["grpo"]["base"])
+    yield from find_advantage_contradictions(config["advantage"], config["precision"]["custom_modes"])
     yield from _check_repair(config["repair"])
 
 
@@ -149,10 +153,19 @@ def _check_training(training: Section) -> Iterator[str]:
         yield line(f"{prefix}.sampling.min_tokens", "above max_tokens", at_most)
     if training["overlong"]["buffer_tokens"] > sampling["max_tokens"]:
         yield line(f"{prefix}.overlong.buffer_tokens", "longer than a response", at_most)
+    yield from _check_advantage(f"{prefix}.advantage", training)
     for step in training["snapshot_steps"]:
         if step > training["steps"]:
             wrong = f"{step} is after the last step"
             yield line(f"{prefix}.snapshot_steps", wrong, f"1 to {training['steps']}")
+
+
+def _check_advantage(key: str, training: Section) -> Iterator[str]:
+    section = training["advantage"]
+    yield from find_estimator_contradictions(key, section, "estimator", "normalize_by_std")
+    if training["loss"]["type"] == "no_baseline" and section["estimator"] not in ("group", "none"):
+        wrong = f"{section['estimator']}, but loss type no_baseline trains on the rewards themselves"
+        yield line(f"{key}.estimator", wrong, "group, none, or another loss type")
 
 
 def _check_evaluation(evaluation: Section, data_tasks: Section) -> Iterator[str]:

@@ -26,11 +26,19 @@ class RewardConfig:
 
 @dataclass(frozen=True)
 class AdvantageConfig:
-    """Group advantages: reward minus the group's mean, and over its standard deviation if asked."""
+    """From rewards to advantages; see `rlvr.training.advantage`.
 
-    baseline: Literal["group_mean", "none"]
+    `estimator`: whose mean and standard deviation normalise a reward; `none`: the reward itself.
+    `normalize_by_std`: false for group without the division. `buffer_size` (of per_prompt_buffer), `decay`
+    (of per_prompt_ema) and `min_count` (of both): see `rlvr.advantages`.
+    """
+
+    estimator: Literal["group", "batch", "per_prompt_buffer", "per_prompt_ema", "none"]
     normalize_by_std: bool
     eps: float
+    buffer_size: int
+    min_count: int
+    decay: float
 
 
 @dataclass(frozen=True)

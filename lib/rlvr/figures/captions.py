@@ -89,3 +89,14 @@ CAPTIONS: dict[str, tuple[str, str]] = {
 }
 # The only list of figures: drawing, report and workflow take their names from here.
 FIGURES = tuple(CAPTIONS)
+# Drawn from the training runs and their weights; the others wait for the analysis of the evaluations.
+TRAINING_FIGURES = (
+    "kl_drift",
+    "lost_update",
+    "sparsity_by_layer",
+    "moved_weights",
+    "spectral_shift",
+    "overlap_of_updates",
+    "training_curves",
+)
+OUTCOME_FIGURES = tuple(figure for figure in FIGURES if figure not in TRAINING_FIGURES)

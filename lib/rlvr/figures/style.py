@@ -8,13 +8,14 @@ from typing import Any
 import matplotlib as mpl
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from rlvr.files import atomic_path
 
 FULL_WIDTH = 7.2  # inches: two columns of a paper
-FORMATS = ("svg", "pdf")
 ONE_ROW = 5  # arms that a legend has in one row
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 LINES = ("-", "--", "-.", ":", (0, (3, 1, 1, 1, 1, 1)), (0, (5, 1)), (0, (1, 1)), (0, (7, 2, 1, 2)))
@@ -71,8 +72,13 @@ def say(axes: Axes, text: str) -> None:
 
 
 def save(figure: Figure, folder: str | Path, name: str) -> None:
-    """Write `{name}.svg` and `{name}.pdf`; no date inside, so that the same figure is the same bytes."""
-    for suffix in FORMATS:
-        dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None, "ModDate": None}}[suffix]
-        with atomic_path(Path(folder) / f"{name}.{suffix}") as temporary:
-            figure.savefig(temporary, format=suffix, metadata=dates)
+    """Write `{name}.svg` and `{name}.pdf`; no date inside, so that the same figure is the same bytes.
+
+    The layout is found once for both: `savefig` would find it anew, and draw everything twice, for each.
+    """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    with atomic_path(Path(folder) / f"{name}.svg") as temporary:
+        FigureCanvasSVG(figure).print_svg(temporary, metadata={"Date": None})
+    with atomic_path(Path(folder) / f"{name}.pdf") as temporary:
+        FigureCanvasPdf(figure).print_pdf(temporary, metadata={"CreationDate": None, "ModDate": None})

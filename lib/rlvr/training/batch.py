@@ -7,7 +7,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from rlvr.advantages.groups import group_advantages
 from rlvr.config.precision import GrpoConfig
 from rlvr.objectives import importance_weights, masked_mean
 from rlvr.policy import collate, get_response_log_probs
@@ -45,11 +44,11 @@ def response_log_probs(
 ) -> tuple[Tensor, Tensor | None]:
     """Log-probabilities (B, S) of the labels under `model`, and token entropies if asked; no gradients.
 
-    Equal rows are computed once: a group often holds the same response several times.
+    Equal rows are computed once.
     """
-    stacked = torch.stack([batch["input_ids"], batch["labels"], batch["response_mask"].long()])
-    (input_ids, labels, mask), place = stacked.unique(dim=1, return_inverse=True)
-    mask = mask.bool()
+    input_ids, labels, mask, place = distinct_rows(
+        batch["input_ids"], batch["labels"], batch["response_mask"]
+    )
     log_probs = torch.zeros(mask.shape, device=mask.device)
     entropies = torch.zeros_like(log_probs) if entropy else None
     with torch.no_grad():
@@ -69,6 +68,15 @@ def response_log_probs(
     return (log_probs * keep)[place], None if entropies is None else (entropies * keep)[place]
 
 
+def distinct_rows(
+    input_ids: Int[Tensor, "B S"], labels: Int[Tensor, "B S"], mask: Bool[Tensor, "B S"]
+) -> tuple[Int[Tensor, "U S"], Int[Tensor, "U S"], Bool[Tensor, "U S"], Int[Tensor, " B"]]:
+    """The rows that differ, and which of them each row is: a group often holds a response several times."""
+    stacked = torch.stack([input_ids, labels, mask.long()])
+    (input_ids, labels, kept), place = stacked.unique(dim=1, return_inverse=True)
+    return input_ids, labels, kept.bool(), place
+
+
 def trimmed_width(mask: Bool[Tensor, "B S"]) -> int:
     """Columns up to the last response token of any row: what is right of it is padding."""
     return int(mask.any(0).nonzero().max()) + 1
@@ -76,6 +84,7 @@ def trimmed_width(mask: Bool[Tensor, "B S"]) -> int:
 
 def make_batch(
     groups: Sequence[Group],
+    advantages: Float[Tensor, " B"],
     policy: nn.Module,
     base: nn.Module,
     pad_id: int,
@@ -83,21 +92,15 @@ def make_batch(
     mode: PrecisionMode,
     device: torch.device,
 ) -> TrainingBatch:
-    """Collate the groups and score them under the current policy and the base."""
+    """Collate the groups and score them under the current policy and the base.
+
+    `advantages`: of their responses in group order, see `rlvr.training.advantage`.
+    """
     rollouts = [rollout for group in groups for rollout in group.rollouts]
     tokens = collate([r.prompt_ids for r in rollouts], [r.token_ids for r in rollouts], pad_id)
     tokens = {name: tensor.to(device) for name, tensor in tokens.items()}
     mask = tokens["response_mask"]
     rewards = torch.tensor([reward for group in groups for reward in group.rewards], device=device)
-    if config.advantage.baseline == "group_mean":
-        advantages = group_advantages(
-            rewards,
-            config.group_size,
-            eps=config.advantage.eps,
-            normalize_by_std=config.advantage.normalize_by_std,
-        )
-    else:
-        advantages = rewards.clone()
     engine_log_probs = torch.zeros(mask.shape, device=device)
     engine_log_probs[mask] = torch.tensor([value for r in rollouts for value in r.log_probs], device=device)
     rows, softmax = config.microbatch_size, torch_dtype(mode.logits)

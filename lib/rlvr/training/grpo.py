@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from rlvr.config.precision import GrpoConfig
 from rlvr.data.problem import Problem
 from rlvr.rollout.engine import RolloutEngine
+from rlvr.training.advantage import Estimator
 from rlvr.training.batch import TrainingBatch, batch_metrics, make_batch, response_log_probs
-from rlvr.training.groups import collect_groups
+from rlvr.training.groups import Group, collect_groups
 from rlvr.training.metrics import Progress, Row, WeightTracker, logged_rollouts, rollout_metrics
 from rlvr.training.update import Updater, UpdateResult, learning_rate
 from rlvr.verify.registry import Judge
@@ -54,12 +55,14 @@ class Setting:
     judge: Judge
     updater: Updater
     tracker: WeightTracker
+    estimator: Estimator
 
 
 def _empty_update() -> dict[str, float]:
     """Metrics of a step in which every group was dropped: nothing was trained."""
     names = ("loss", "grad_norm", "clip_fraction", "ratio_max", "entropy", "kl_base_k1", "kl_base_k3")
     names += ("logprob_mismatch_mean", "logprob_mismatch_max", "importance_weight_mean", "loss_scale")
+    names += ("advantage_tracked",)
     return {"updates": 0, "updates_skipped": 0} | dict.fromkeys(names, math.nan)
 
 
@@ -67,6 +70,20 @@ def _clock(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
+
+
+def _batch(setting: Setting, groups: Sequence[Group], advantages: Tensor) -> TrainingBatch:
+    updater = setting.updater
+    return make_batch(
+        groups,
+        advantages,
+        updater.model,
+        setting.base,
+        setting.pad_id,
+        setting.config,
+        updater.mode,
+        setting.device,
+    )
 
 
 def _update(updater: Updater, batch: TrainingBatch, step: int) -> UpdateResult:
@@ -92,16 +109,16 @@ def train_step(setting: Setting, step: int) -> tuple[Row, list[dict[str, Any]]]:
     collected = collect_groups(
         setting.problems, setting.template, setting.engine, setting.judge, config, seed, step
     )
+    advantages, tracked = setting.estimator.estimate(collected, setting.device)
     scored = updated = _clock(setting.device)
     before = setting.tracker.copy()
     losses = _empty_update()
     if collected.kept:
-        mode = setting.updater.mode
-        batch = make_batch(collected.kept, model, setting.base, setting.pad_id, config, mode, setting.device)
+        batch = _batch(setting, collected.kept, advantages)
         scored = _clock(setting.device)
         result = _update(setting.updater, batch, step)
         updated = _clock(setting.device)
-        losses = batch_metrics(batch) | vars(result)
+        losses = batch_metrics(batch) | vars(result) | {"advantage_tracked": tracked}
     else:
         logger.warning("step %d: every group was all right or all wrong; nothing to train on", step + 1)
     row = {"step": step + 1} | rollout_metrics(collected) | losses

@@ -27,6 +27,7 @@ from rlvr.rollout.batched import BatchedEngine
 from rlvr.rollout.engine import RolloutEngine
 from rlvr.rollout.opening import open_engine
 from rlvr.sources import code_digest
+from rlvr.training.advantage import Estimator
 from rlvr.training.checkpoint import clear_checkpoints, load_checkpoint, only_process, save_checkpoint
 from rlvr.training.dtype_contract import DtypeContract
 from rlvr.training.grpo import Setting, TrainingState, train
@@ -110,6 +111,7 @@ class Trainer:
             job.training.tracked_updates,
         )
         self.scaler = make_scaler(self.mode, self.device)
+        self.estimator = Estimator(job.training.advantage, job.training.group_size)
         self.contract = DtypeContract(self.mode)
         self.prompts: dict[str, int] = {}
         self.isolation: dict[str, Any] | None = None
@@ -150,10 +152,14 @@ class Trainer:
                 self.job.rep,
             ),
             tracker=WeightTracker(self.model),
+            estimator=self.estimator,
         )
 
     def restore(self) -> TrainingState:
-        """State of the newest usable checkpoint, weights and moments loaded; a fresh one if there is none."""
+        """State of the newest usable checkpoint, a fresh one if there is none.
+
+        Weights, moments and the statistics behind advantages are loaded too.
+        """
         found = load_checkpoint(self.checkpoints, self.identity)
         if found is None:
             return TrainingState()
@@ -162,6 +168,7 @@ class Trainer:
         self.optimizer.load_state_dict(saved["optimizer"])
         if self.scaler is not None:
             self.scaler.load_state_dict(saved["scaler"])
+        self.estimator.load_state_dict(saved["estimator"])
         return TrainingState(**saved["state"])
 
     def save(self, state: TrainingState) -> None:
@@ -170,6 +177,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict() if self.scaler is not None else {},
+            "estimator": self.estimator.state_dict(),
             "state": vars(state),
         }
         save_checkpoint(self.checkpoints, state.step, everything, self.identity)

@@ -16,7 +16,7 @@ from rlvr.optim import AdamW
 from rlvr.policy import get_response_log_probs
 from rlvr.precision import PrecisionMode, torch_dtype
 from rlvr.rollout.streams import named_generator
-from rlvr.training.batch import TrainingBatch, trimmed_width
+from rlvr.training.batch import TrainingBatch, distinct_rows, trimmed_width
 from rlvr.training.dtype_contract import DtypeContract
 
 # A loss scale below this means gradients that overflow however small they are scaled: the run has diverged.
@@ -119,14 +119,8 @@ class Updater:
         def cut(tensor: Tensor) -> Tensor:
             return tensor[rows, :width]
 
-        log_probs = get_response_log_probs(
-            self.model,
-            cut(batch.input_ids),
-            cut(batch.labels),
-            forward_kwargs={} if dropout is None else {"dropout": dropout},
-            softmax_dtype=torch_dtype(self.mode.logits),
-        )["log_probs"]
         mask, beta = cut(batch.response_mask), self.config.loss.kl_beta
+        log_probs = self._log_probs(cut(batch.input_ids), cut(batch.labels), mask, dropout)
         loss_type, cliprange = _objective(self.config, self.mode)
         return grpo_microbatch_train_step(
             log_probs,
@@ -143,6 +137,20 @@ class Updater:
             token_weights=None if batch.engine_weights is None else cut(batch.engine_weights),
             loss_scale=scale,
         )
+
+    def _log_probs(
+        self, input_ids: Tensor, labels: Tensor, mask: Tensor, dropout: AttentionDropout | None
+    ) -> Tensor:
+        """Log-probabilities of a microbatch; equal rows are computed once, unless dropout parts them."""
+        dtype = torch_dtype(self.mode.logits)
+        if dropout is not None:
+            kwargs = {"dropout": dropout}
+            scores = get_response_log_probs(
+                self.model, input_ids, labels, forward_kwargs=kwargs, softmax_dtype=dtype
+            )
+            return scores["log_probs"]
+        input_ids, labels, _, place = distinct_rows(input_ids, labels, mask)
+        return get_response_log_probs(self.model, input_ids, labels, softmax_dtype=dtype)["log_probs"][place]
 
     def _apply(self, step: int, number: int) -> tuple[float, bool]:
         """Unscale, disturb and clip the gradient, and step; the norm before clipping, and whether skipped."""

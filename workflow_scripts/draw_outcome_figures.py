@@ -1,4 +1,4 @@
-"""Adaptor of rule draw_precision_figures."""
+"""Adaptor of rule draw_outcome_figures."""
 
 from rlvr.joblog import log_to
 
@@ -9,14 +9,10 @@ from pathlib import Path
 from rlvr.analysis.files import AnalysisFiles
 from rlvr.config.build import build
 from rlvr.config.precision import AnalysisConfig
-from rlvr.figures.draw import draw_precision_figures
+from rlvr.figures.draw import draw_outcome_figures
 
-draw_precision_figures(
+draw_outcome_figures(
     analysis=AnalysisFiles.in_folder(Path(snakemake.input.hypotheses).parent),
     config=build(AnalysisConfig, snakemake.params.analysis),
-    metrics_files=list(snakemake.input.metrics),
-    metrics_labels=snakemake.params.runs,
-    geometry_files=list(snakemake.input.geometry),
-    overlap_file=snakemake.input.overlap,
     out_folder=Path(snakemake.output.svg[0]).parent,
 )
