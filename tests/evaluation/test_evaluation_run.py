@@ -13,7 +13,7 @@ from rlvr.evaluation.job import EvaluationFiles, EvaluationJob
 from rlvr.evaluation.measurement import Evaluation
 from rlvr.evaluation.records import SuiteResult
 from rlvr.evaluation.run import evaluate_policy
-from rlvr.evaluation.sampling import choose_problems
+from rlvr.data.choice import choose_problems
 from rlvr.files import read_jsonl, write_jsonl
 from rlvr.models.loading import load_policy, load_tokenizer, read_config, save_policy
 

@@ -11,13 +11,15 @@ from tiny_run import make_job
 from rlvr.config.precision import OverlongConfig
 from rlvr.data.families import family_problems
 from rlvr.errors import UserError
+from rlvr.models.attention import AttentionDropout
 from rlvr.models.loading import load_policy
 from rlvr.models.tokenizers import small_tokenizer
 from rlvr.policy import get_response_log_probs
+from rlvr.precision import Dropout
 from rlvr.training.batch import response_log_probs
 from rlvr.training.groups import overlong_penalty
 from rlvr.training.prompts import fitting_problems, step_problems
-from rlvr.training.update import clip_gradients, kl_penalty, learning_rate, minibatches
+from rlvr.training.update import clip_gradients, kl_penalty, label_log_probs, learning_rate, minibatches
 
 
 @pytest.mark.parametrize(("tokens", "expected"), [(1, 0.0), (12, 0.0), (13, -0.25), (14, -0.5), (16, -1.0)])
@@ -109,3 +111,34 @@ def test_equal_rows_are_scored_once_and_every_row_gets_its_own(small_base):
     whole = get_response_log_probs(model, ids, batch["labels"], return_token_entropy=True)
     for ours, theirs in ((found, whole["log_probs"]), (entropies, whole["token_entropy"])):
         assert torch.allclose(ours, torch.where(mask, theirs, 0.0), atol=1e-5)
+
+
+def _repeated_rows():
+    generator = torch.Generator().manual_seed(1)
+    ids = torch.randint(2, 12, (3, 7), generator=generator)[[0, 1, 0, 2, 1, 0]]
+    return ids, ids.roll(-1, 1), torch.ones(6, 7, dtype=torch.bool)
+
+
+def test_an_update_computes_equal_rows_once_and_their_gradient_in_full(small_base):
+    model = load_policy(small_base / "policy", torch.float32, torch.float32)
+    ids, labels, mask = _repeated_rows()
+    weights = torch.randn(6, 7, generator=torch.Generator().manual_seed(2))
+    seen = []
+    model.register_forward_pre_hook(lambda _module, inputs: seen.append(len(inputs[0])))
+    found = label_log_probs(model, ids, labels, mask, None, torch.float32)
+    (weights * found).sum().backward()
+    assert seen == [3]
+    gradients = [parameter.grad.clone() for parameter in model.parameters()]
+    model.zero_grad()
+    whole = get_response_log_probs(model, ids, labels)["log_probs"]
+    (weights * whole).sum().backward()
+    torch.testing.assert_close(found, whole, rtol=1e-5, atol=1e-5)
+    for once, every in zip(gradients, (parameter.grad for parameter in model.parameters()), strict=True):
+        torch.testing.assert_close(once, every, rtol=1e-4, atol=1e-5)  # a few roundings of fp32
+
+
+def test_an_update_with_dropout_computes_every_row(small_base):
+    model = load_policy(small_base / "policy", torch.float32, torch.float32)
+    dropout = AttentionDropout(Dropout(rate=0.5), torch.Generator().manual_seed(0))
+    found = label_log_probs(model, *_repeated_rows(), dropout, torch.float32)
+    assert not torch.equal(found[0], found[2])

@@ -39,7 +39,8 @@ def test_the_default_study(project):
     assert planned["compare_updates"] == 1
     for rule in ("train_base_policy", "evaluate_base", "merge_manifests", "build_precision_report", "all"):
         assert planned[rule] == 1
-    studies = [project.planned(study) - Counter([study]) for study in ("precision", "alignment", "repair")]
+    names = ("precision", "alignment", "advantage", "repair")
+    studies = [project.planned(study) - Counter([study]) for study in names]
     assert sum(studies, Counter()) == planned - Counter(["all"])
     assert studies[1] == Counter(
         prepare_alignment_data=1,
@@ -53,6 +54,15 @@ def test_the_default_study(project):
         build_alignment_report=1,
     )
     assert studies[2] == Counter(
+        run_reference_problem=16,
+        prepare_estimator_data=1,
+        train_estimator_base=1,
+        train_with_estimator=4,
+        analyse_advantage_study=1,
+        draw_advantage_figures=1,
+        build_advantage_report=1,
+    )
+    assert studies[3] == Counter(
         [
             "calibrate_repair",
             "grade_known_submissions",

@@ -26,6 +26,7 @@ MEASURES = Counter(measure_update_geometry=2, compare_updates=1, draw_training_f
 ONE_MODE = Counter(measure_update_geometry=1, compare_updates=1, draw_training_figures=1)
 ALIGNMENT_ANALYSIS = Counter(["analyse_alignment_study", "draw_alignment_figures", "build_alignment_report"])
 ALIGNMENT_ARMS = Counter(train_sft_arm=2, train_expert_iteration_arm=1, train_grpo_arm=2)
+ADVANTAGE_ANALYSIS = Counter(["analyse_advantage_study", "draw_advantage_figures", "build_advantage_report"])
 EVALUATIONS = Counter(evaluate_base=2, evaluate_policy=8)
 
 
@@ -75,6 +76,10 @@ def test_every_file_of_the_design_is_there(study):
         "alignment/analysis/findings.json",
         "alignment/figures/ranking.pdf",
         "alignment/report.html",
+        "advantage/reference/ema-0.9/statistics.npz",
+        "advantage/grpo/per_prompt_buffer/policies/seed2/model.safetensors",
+        "advantage/analysis/findings.json",
+        "advantage/report.html",
         "report.html",
         "logs/train_policy/fp32/seed1/rep1.log",
         "benchmarks/train_policy/fp32/seed1/rep1.tsv",
@@ -130,6 +135,14 @@ def test_a_second_run_has_nothing_to_do(study):
             "alignment={grpo: {settings: {learning_rate: 0.001}}}",
             Counter(train_grpo_arm=2, all=1) + ALIGNMENT_ANALYSIS,
         ),
+        (
+            "advantage={reference: {decays: [0.9, 0.5]}}",
+            Counter(run_reference_problem=1, all=1) + ADVANTAGE_ANALYSIS,
+        ),
+        (
+            "advantage={grpo: {settings: {decay: 0.8}}}",
+            Counter(train_with_estimator=2, all=1) + ADVANTAGE_ANALYSIS,
+        ),
         ("precision={analysis: {alpha: 0.1}}", AFTER_EVALUATION),
         ("resources={train_policy: {runtime: 5, mem_mb: 9}}", Counter()),
     ],
@@ -173,12 +186,18 @@ CODE = [
         + MEASURES
         + AFTER_EVALUATION
         + ALIGNMENT_ARMS
-        + ALIGNMENT_ANALYSIS,
+        + ALIGNMENT_ANALYSIS
+        + Counter(train_with_estimator=2)
+        + ADVANTAGE_ANALYSIS,
     ),
     ("lib/rlvr/alignment/analysis/words.py", ALIGNMENT_ANALYSIS + Counter(["all"])),
     (
         "lib/rlvr/alignment/expert_iteration.py",
         Counter(train_expert_iteration_arm=1, all=1) + ALIGNMENT_ANALYSIS,
+    ),
+    (
+        "lib/rlvr/advantage_study/problem.py",
+        Counter(run_reference_problem=8, all=1) + ADVANTAGE_ANALYSIS,
     ),
     ("lib/rlvr/diagnostics/spectral.py", Counter(measure_update_geometry=2) + AFTER_MEASURES),
     ("lib/rlvr/diagnostics/overlap.py", Counter(compare_updates=1) + AFTER_MEASURES),

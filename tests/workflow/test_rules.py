@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from rlvr.config.schema import SCHEMA_PATH
+from rlvr.figures.advantage_captions import ADVANTAGE_CAPTIONS
 from rlvr.figures.alignment_captions import ALIGNMENT_CAPTIONS
 from rlvr.figures.captions import FIGURES
 from rlvr.figures.repair_captions import REPAIR_CAPTIONS
@@ -15,7 +16,7 @@ FILES = [ROOT / "Snakefile", *sorted((ROOT / "rules").glob("*.smk"))]
 HEADER = re.compile(
     r"^(?:rule (?P<rule>\w+)|use rule (?P<parent>\w+) as (?P<variant>\w+) with):$", re.MULTILINE
 )
-TARGETS = {"all", "precision", "alignment", "repair"}
+TARGETS = {"all", "precision", "alignment", "advantage", "repair"}
 
 
 def read_rules() -> dict[str, tuple[str, str | None]]:
@@ -97,6 +98,7 @@ def test_every_adaptor_has_a_rule():
 
 def test_every_caption_is_used():
     text = "".join(Path(file).read_text() for file in FILES)
-    named = set(re.findall(r'caption="\.\./report/(\w+)\.rst"', text)) | set(FIGURES) | set(REPAIR_CAPTIONS)
+    named = set(re.findall(r'caption="\.\./report/(\w+)\.rst"', text)) | set(FIGURES)
+    named |= {*ADVANTAGE_CAPTIONS, *REPAIR_CAPTIONS}
     named |= {f"alignment_{figure}" for figure in ALIGNMENT_CAPTIONS}
     assert {caption.stem for caption in (ROOT / "report").glob("*.rst")} == named

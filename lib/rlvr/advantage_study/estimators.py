@@ -6,10 +6,10 @@ from pathlib import Path
 
 from rlvr.config.advantage import EstimatorDataConfig, EstimatorSettings
 from rlvr.config.alignment import Estimator, GrpoSettings
+from rlvr.data.choice import choose_problems
 from rlvr.data.overlap import drop_overlap
 from rlvr.data.prepare import load_sources
 from rlvr.data.rows import DataError
-from rlvr.evaluation.sampling import choose_problems
 from rlvr.files import sha256_file, write_json, write_jsonl
 
 log = logging.getLogger(__name__)

@@ -9,10 +9,10 @@ from torch import nn
 
 from rlvr.alignment.job import Common
 from rlvr.arithmetic import configure_arithmetic
+from rlvr.data.choice import choose_problems
 from rlvr.data.prepare import read_problems
 from rlvr.data.problem import Problem
 from rlvr.devices import check_dtypes, resolve_device
-from rlvr.evaluation.sampling import choose_problems
 from rlvr.models.loading import load_tokenizer
 from rlvr.models.tokenizers import TextTokenizer
 from rlvr.precision import torch_dtype

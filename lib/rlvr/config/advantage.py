@@ -9,9 +9,9 @@ from rlvr.config.sources import JsonlSource, SyntheticSource
 class ProblemConfig:
     """The reference problem: `prompts` prompts, `draws` of them with replacement in each of `epochs` epochs.
 
-    Labels are whole numbers below `labels`; parameters live in `slots` slots and begin between 0 and `labels`;
-    the standard deviation of a prompt's samples lies between 0 and `largest_scale`. A run's score is its mean
-    reward over the last `score_epochs` epochs.
+    Labels are whole numbers below `labels`; parameters live in `slots` slots and begin between 0 and
+    `labels`; the standard deviation of a prompt's samples lies between 0 and `largest_scale`. A run's score
+    is its mean reward over the last `score_epochs` epochs.
     """
 
     prompts: int

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from rlvr.arithmetic import configure_arithmetic
+from rlvr.data.choice import choose_problems
 from rlvr.data.problem import Problem
 from rlvr.data.templates import apply_template
 from rlvr.devices import check_dtypes, resolve_device
@@ -21,7 +22,6 @@ from rlvr.evaluation.job import EvaluationFiles, EvaluationJob
 from rlvr.evaluation.kl import measure_kl, summarise_kl
 from rlvr.evaluation.records import KlResult, Snapshot, WeightChange
 from rlvr.evaluation.sampling import (
-    choose_problems,
     first_samples,
     sample_records,
     sampling_params,

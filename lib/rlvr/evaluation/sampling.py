@@ -16,24 +16,10 @@ from rlvr.verify.verdict import Verdict
 Item = TypeVar("Item")
 
 
-def _hash(*parts: object) -> bytes:
-    return hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
-
-
 def stream_of(*parts: object) -> int:
     """Seed of an evaluation's random streams, in [0, 2⁶³), from whatever identifies it."""
-    return int.from_bytes(_hash("evaluation", *parts), "little") >> 1
-
-
-def choose_problems(problems: Sequence[Problem], rows: int | None, seed: int) -> list[Problem]:
-    """At most `rows` problems (all, if None), chosen by seed and id alone and kept in their order.
-
-    Every policy of a study gets the same ones, and adding rows to a task moves few of them.
-    """
-    if rows is None or rows >= len(problems):
-        return list(problems)
-    chosen = {p.id for p in sorted(problems, key=lambda p: _hash(seed, p.id))[:rows]}
-    return [problem for problem in problems if problem.id in chosen]
+    digest = hashlib.blake2b(repr(("evaluation", *parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
 
 
 def _strata(problems: Sequence[Problem], correct: np.ndarray) -> dict[str, float]:

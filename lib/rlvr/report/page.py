@@ -18,7 +18,12 @@ from rlvr.version import __version__
 DATA_FILES = ("base.html", "macros.html")
 
 # Each study's page under results/{name}/; the pages link to one another.
-PAGES = {"precision": "report.html", "alignment": "alignment/report.html", "repair": "repair/report.html"}
+PAGES = {
+    "precision": "report.html",
+    "alignment": "alignment/report.html",
+    "advantage": "advantage/report.html",
+    "repair": "repair/report.html",
+}
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from statistics import fmean
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from rlvr.config.precision import GrpoConfig
@@ -120,7 +121,8 @@ class Updater:
             return tensor[rows, :width]
 
         mask, beta = cut(batch.response_mask), self.config.loss.kl_beta
-        log_probs = self._log_probs(cut(batch.input_ids), cut(batch.labels), mask, dropout)
+        tokens = (cut(batch.input_ids), cut(batch.labels), mask)
+        log_probs = label_log_probs(self.model, *tokens, dropout, torch_dtype(self.mode.logits))
         loss_type, cliprange = _objective(self.config, self.mode)
         return grpo_microbatch_train_step(
             log_probs,
@@ -137,20 +139,6 @@ class Updater:
             token_weights=None if batch.engine_weights is None else cut(batch.engine_weights),
             loss_scale=scale,
         )
-
-    def _log_probs(
-        self, input_ids: Tensor, labels: Tensor, mask: Tensor, dropout: AttentionDropout | None
-    ) -> Tensor:
-        """Log-probabilities of a microbatch; equal rows are computed once, unless dropout parts them."""
-        dtype = torch_dtype(self.mode.logits)
-        if dropout is not None:
-            kwargs = {"dropout": dropout}
-            scores = get_response_log_probs(
-                self.model, input_ids, labels, forward_kwargs=kwargs, softmax_dtype=dtype
-            )
-            return scores["log_probs"]
-        input_ids, labels, _, place = distinct_rows(input_ids, labels, mask)
-        return get_response_log_probs(self.model, input_ids, labels, softmax_dtype=dtype)["log_probs"][place]
 
     def _apply(self, step: int, number: int) -> tuple[float, bool]:
         """Unscale, disturb and clip the gradient, and step; the norm before clipping, and whether skipped."""
@@ -175,6 +163,28 @@ class Updater:
         if scale < SMALLEST_LOSS_SCALE:
             raise FloatingPointError(f"{_broken(step, norm)}, at every loss scale down to {scale:g}")
         return norm, True
+
+
+def label_log_probs(
+    model: nn.Module,
+    input_ids: Int[Tensor, "B S"],
+    labels: Int[Tensor, "B S"],
+    mask: Bool[Tensor, "B S"],
+    dropout: AttentionDropout | None,
+    softmax_dtype: torch.dtype,
+) -> Float[Tensor, "B S"]:
+    """Log-probabilities of the labels, for backward; equal rows are computed once.
+
+    With dropout every row is computed, since each has a mask of its own.
+    """
+    if dropout is not None:
+        kwargs = {"dropout": dropout}
+        scores = get_response_log_probs(
+            model, input_ids, labels, forward_kwargs=kwargs, softmax_dtype=softmax_dtype
+        )
+        return scores["log_probs"]
+    input_ids, labels, _, place = distinct_rows(input_ids, labels, mask)
+    return get_response_log_probs(model, input_ids, labels, softmax_dtype=softmax_dtype)["log_probs"][place]
 
 
 def _broken(step: int, norm: float) -> str:
