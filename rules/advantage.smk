@@ -110,9 +110,19 @@ rule analyse_advantage_study:
             category="Advantage study",
             labels={"content": "methods", "kind": "table"},
         ),
-        comparisons="<results>/advantage/analysis/comparisons.csv",
+        comparisons=report(
+            "<results>/advantage/analysis/comparisons.csv",
+            caption="../report/advantage_comparisons.rst",
+            category="Advantage study",
+            labels={"content": "comparisons of methods", "kind": "table"},
+        ),
         grpo="<results>/advantage/analysis/grpo.csv",
-        grpo_comparisons="<results>/advantage/analysis/grpo_comparisons.csv",
+        grpo_comparisons=report(
+            "<results>/advantage/analysis/grpo_comparisons.csv",
+            caption="../report/advantage_grpo_comparisons.rst",
+            category="Advantage study",
+            labels={"content": "comparisons of estimators", "kind": "table"},
+        ),
         findings="<results>/advantage/analysis/findings.json",
     log:
         "<logs>/analyse_advantage_study.log",

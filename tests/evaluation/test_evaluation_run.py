@@ -8,12 +8,12 @@ import torch
 from tiny_run import make_base
 
 from rlvr.config.build import build
+from rlvr.data.choice import choose_problems
 from rlvr.data.families import family_problems
 from rlvr.evaluation.job import EvaluationFiles, EvaluationJob
 from rlvr.evaluation.measurement import Evaluation
 from rlvr.evaluation.records import SuiteResult
 from rlvr.evaluation.run import evaluate_policy
-from rlvr.data.choice import choose_problems
 from rlvr.files import read_jsonl, write_jsonl
 from rlvr.models.loading import load_policy, load_tokenizer, read_config, save_policy
 

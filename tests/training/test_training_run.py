@@ -156,3 +156,19 @@ def test_training_raises_the_reward(small_base, tmp_path):
     with open(tmp_path / "metrics.csv") as file:
         accuracy = [float(row["accuracy"]) for row in csv.DictReader(file)]
     assert sum(accuracy[-10:]) / 10 > sum(accuracy[:10]) / 10 + 0.1
+
+
+def test_the_kl_to_the_base_is_measured_first_and_every_so_many_steps(small_base, tmp_path):
+    def measured(name, **changes):
+        train_policy(make_job("fp32", **changes), make_files(small_base, tmp_path / name))
+        with open(tmp_path / name / "metrics.csv") as file:
+            rows = list(csv.DictReader(file))
+        steps = [int(row["step"]) for row in rows if row["kl_base_k3"]]
+        assert steps == [int(row["step"]) for row in rows if row["kl_base_k1"]]
+        return steps, [row["loss"] for row in rows], len(rows)
+
+    some, losses, last = measured("some", kl_every_steps=3)
+    assert some == [1, *range(3, last + 1, 3)]
+    every, same, _ = measured("every", kl_every_steps=1)
+    assert every == list(range(1, last + 1))
+    assert losses == same  # measuring changes nothing

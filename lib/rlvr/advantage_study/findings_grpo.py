@@ -25,22 +25,22 @@ def name_of(estimator: str) -> str:
 
 
 def grpo_sentences(tables: Tables) -> Iterator[str]:
-    """Means of every estimator, its differences from the first, and what diverged."""
+    """Means of every estimator, the differences, and what diverged."""
     trained = [name for name in tables.estimators if (tables.grpo["estimator"] == name).any()]
     if not trained:
         yield "No run of GRPO has a result."
         return
     yield f"Held-out accuracy after training: {listed([_accuracy(tables, name) for name in trained])}."
-    for metric in METRICS:
-        rows = tables.grpo_comparisons
-        yield from _metric(tables, metric, rows[rows["metric"] == metric])
-    shown = tables.grpo_comparisons["verdict"].isin([HIGHER, LOWER])
-    if not shown.any():
-        seeds = tables.grpo["seed"].nunique()
-        yield (
-            f"So no effect of the estimator was shown with {seeds} seeds, which is no evidence that there is "
-            "none: the intervals say how large one may be."
-        )
+    rows = tables.grpo_comparisons
+    for reference, own in rows.groupby("reference", sort=False):
+        for metric in METRICS:
+            yield from _metric(tables, metric, own[own["metric"] == metric])
+        if not own["verdict"].isin([HIGHER, LOWER]).any():
+            yield (
+                f"So no effect against {name_of(str(reference))} was shown with "
+                f"{tables.grpo['seed'].nunique()} seeds, which is no evidence that there is none: the "
+                "intervals say how large one may be."
+            )
     diverged = [words for name in tables.estimators if (words := diverged_words(tables.grpo, name))]
     if diverged:
         yield f"{listed(diverged)}; their numbers are in all means."

@@ -17,6 +17,7 @@ GRPO_COLUMNS = (
     "diverged", "steps",
 )  # fmt: skip
 GRPO_COMPARISON_COLUMNS = ("metric", "estimator", "reference", *NUMBER_COLUMNS)
+BATCH, TRACKED = "batch", "per_prompt"
 # What is compared, and by how much its values are multiplied.
 METRICS = {"reward_last": 1.0, "reward_all": 1.0, "accuracy_final": POINTS}
 
@@ -61,12 +62,26 @@ def _only(rows: pd.DataFrame, column: str) -> float:
     return float(rows[column].iloc[-1]) if len(rows) else math.nan
 
 
+def estimator_pairs(estimators: Sequence[str]) -> dict[str, list[str]]:
+    """By reference the estimators that are compared with it.
+
+    All with the first. The tracked ones with `batch` too: it needs no group either, so that only what they
+    gain over it is owed to the tracking.
+    """
+    first, *others = estimators
+    pairs = {first: others}
+    if BATCH in others:
+        pairs[BATCH] = [name for name in others if name.startswith(TRACKED)]
+    return {reference: names for reference, names in pairs.items() if names}
+
+
 def grpo_comparisons_table(estimators: Sequence[str], runs: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """Each estimator against the first; accuracy in points; Holm's adjustment within each metric."""
+    """The pairs of `estimator_pairs`; accuracy in points; Holm's adjustment within a metric and reference."""
     rows: list[dict[str, Any]] = []
-    for metric, factor in METRICS.items():
-        values = {name: factor * _by_seed(runs, name, metric) for name in estimators}
-        rows += compare_pairs(_pairs(metric, estimators, values, runs), confidence)
+    for reference, names in estimator_pairs(estimators).items():
+        for metric, factor in METRICS.items():
+            values = {name: factor * _by_seed(runs, name, metric) for name in (reference, *names)}
+            rows += compare_pairs(_pairs(metric, reference, values, runs), confidence)
     return pd.DataFrame(rows, columns=list(GRPO_COMPARISON_COLUMNS))
 
 
@@ -75,18 +90,16 @@ def _by_seed(runs: pd.DataFrame, estimator: str, metric: str) -> pd.Series:
     return own[np.isfinite(own)].sort_index()
 
 
-def _pairs(
-    metric: str, estimators: Sequence[str], values: Mapping[str, pd.Series], runs: pd.DataFrame
-) -> list[Pair]:
-    first = estimators[0]
+def _pairs(metric: str, reference: str, values: Mapping[str, pd.Series], runs: pd.DataFrame) -> list[Pair]:
     return [
         Pair(
-            {"metric": metric, "estimator": name, "reference": first},
-            values[name],
-            values[first],
-            "; ".join(filter(None, (diverged_words(runs, one) for one in (name, first)))),
+            {"metric": metric, "estimator": name, "reference": reference},
+            own,
+            values[reference],
+            "; ".join(filter(None, (diverged_words(runs, one) for one in (name, reference)))),
         )
-        for name in estimators[1:]
+        for name, own in values.items()
+        if name != reference
     ]
 
 

@@ -59,7 +59,7 @@ def score_words(tables: Tables, name: str) -> str:
     """`−50.10 (95 % interval −57.20 to −43.00, sd 15.00, 20 seeds)`."""
     row = tables.method(name)
     if row is None or not row["seeds"]:
-        return "an unknown score, as no seed has a finite one"
+        return "no finite number in any seed"
     if row["seeds"] < 2:
         return f"{text(row['score_mean'])} (one seed, so no interval)"
     limits = f"{level(tables)} {text(row['score_low'])} to {text(row['score_high'])}"

@@ -29,6 +29,8 @@ from rlvr.verify.registry import Judge
 
 # Weights of each tensor whose intended updates are summed up, as in the precision study.
 TRACKED_UPDATES = 65536
+# Nothing of the study is made of the KL to the base; the metrics have it for people.
+KL_EVERY_STEPS = 10
 
 
 def _require_divisible(settings: GrpoSettings) -> None:
@@ -69,6 +71,7 @@ def grpo_config(
         dynamic_sampling=DynamicSamplingConfig(enabled=False, max_rounds=0),
         overlong=OverlongConfig(enabled=False, buffer_tokens=1, penalty=0.0),
         optimizer=OptimizerConfig(learning_rate=settings.learning_rate, warmup_steps=0, **vars(optimization)),
+        kl_every_steps=KL_EVERY_STEPS,
         tracked_updates=TRACKED_UPDATES,
         log_rollouts_every_steps=settings.steps,  # the responses that are kept are those of the validations
         log_rollouts_count=0,

@@ -7,10 +7,12 @@ import pandas as pd
 
 # Measured on the batch that a step trains on: empty where the step made no update.
 OF_THE_BATCH = (
-    "loss", "entropy", "kl_base_k1", "kl_base_k3", "logprob_mismatch_mean", "logprob_mismatch_max",
+    "loss", "entropy", "logprob_mismatch_mean", "logprob_mismatch_max",
     "importance_weight_mean", "loss_scale", "advantage_tracked",
 )  # fmt: skip
-# The same, and empty in all steps where the loss has no ratio of probabilities.
+# Measured every so many steps.
+OF_SOME_STEPS = ("kl_base_k1", "kl_base_k3")
+# Empty as those of the batch, and in all steps where the loss has no ratio of probabilities.
 OF_THE_RATIO = ("clip_fraction", "ratio_max")
 # Empty where no update was applied: there was none, or all were skipped because the gradient overflowed.
 OF_APPLIED_UPDATES = ("grad_norm",)
@@ -23,6 +25,8 @@ def _may_be_empty(table: pd.DataFrame, column: str) -> pd.Series:
     no_update = table["updates"] == 0
     if column in OF_THE_BATCH:
         return no_update
+    if column in OF_SOME_STEPS:
+        return pd.Series(True, index=table.index)
     if column in OF_THE_RATIO:
         return no_update | table[column].isna().all()
     if column in OF_APPLIED_UPDATES:

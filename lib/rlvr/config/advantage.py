@@ -93,5 +93,4 @@ class EstimatorComparisonConfig:
     """
 
     score_steps: int
-    confidence: float
     collapse_share: float

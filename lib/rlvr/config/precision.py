@@ -93,6 +93,7 @@ class OptimizerConfig:
 class GrpoConfig:
     """The GRPO loop; DAPO, Dr. GRPO and REINFORCE are settings of it.
 
+    The KL to the base is measured in the first step and every `kl_every_steps`; in all if the loss needs it.
     `tracked_updates`: weights of each tensor whose intended updates are summed up, to measure what is lost.
     """
 
@@ -109,6 +110,7 @@ class GrpoConfig:
     dynamic_sampling: DynamicSamplingConfig
     overlong: OverlongConfig
     optimizer: OptimizerConfig
+    kl_every_steps: int
     tracked_updates: int
     log_rollouts_every_steps: int
     log_rollouts_count: int

@@ -205,10 +205,11 @@ def decays(methods: pd.DataFrame) -> Figure:
     axes.plot(memory, own["score_mean"], color=look["color"], linestyle=look["linestyle"], linewidth=1.2)
     for place, row in zip(memory, own.itertuples(), strict=True):
         _mean(axes, (place, row.score_mean), (row.score_low, row.score_high), look, "y")
+    if len(memory):
+        axes.set_xlim(memory.min() / 1.3, memory.max() * 1.3)
     axes.set_xscale("log")
     axes.set_xticks(memory, [f"{decay:g}" for decay in own["decay"]])
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.margins(x=0.08)
     _reward_axis(axes, "y", pd.concat(numbers).to_numpy(float).ravel())
     axes.set_xlabel("decay of the moving average (spaced by memory, 1 / (1 − decay) rewards)")
     axes.set_ylabel("mean reward of the last epochs")

@@ -22,9 +22,10 @@ CAPTIONS: dict[str, tuple[str, str]] = {
     ),
     "kl_drift": (
         "Drift from the base during training",
-        "KL to the base (k3 estimator) on each step's training rollouts, before its update: on-task "
+        "KL to the base (k3 estimator) on a step's training rollouts, before its update, in the first "
+        "step and every `kl_every_steps`: on-task "
         "prompts only, those of the groups that were kept, not the snapshots and not the evaluation "
-        "tasks. Thin lines: each seed; thick lines: mean. Rolling mean over a 24th of the steps.",
+        "tasks. Thin lines: each seed; thick lines: mean. Rolling mean over a 24th of these steps.",
     ),
     "kl_snapshots": (
         "Drift from the base at the snapshots",
@@ -82,7 +83,8 @@ CAPTIONS: dict[str, tuple[str, str]] = {
     ),
     "training_curves": (
         "Training curves",
-        "Mean over seeds, with a band of ± one standard deviation. Rolling mean over a 24th of the steps."
+        "Mean over seeds, with a band of ± one standard deviation. Rolling mean over a 24th of the steps "
+        "that have a value (the KL has one every `kl_every_steps`)."
         " All are of the training rollouts of the step: reward and accuracy of every group that was "
         "sampled, KL and entropy of those that were kept.",
     ),

@@ -39,8 +39,8 @@ def smooth(values: pd.Series) -> pd.Series:
 
 
 def _by_seed(curves: pd.DataFrame, arm: str, metric: str) -> pd.DataFrame:
-    """Smoothed values, a row per step and a column per seed."""
-    own = curves[curves["arm"] == arm]
+    """Smoothed values, a row per step that has some and a column per seed."""
+    own = curves[curves["arm"] == arm].dropna(subset=metric)
     return own.pivot(index="step", columns="seed", values=metric).astype(float).apply(smooth)
 
 

@@ -33,15 +33,14 @@ def load_statistics(path: str | Path) -> Statistics:
     try:
         return read_statistics(path)
     except FileNotFoundError as error:
-        raise UserError(
-            f"{path}: no such file; `python -m rlvr advantage --logdir FOLDER` writes one"
-        ) from error
-    except (BadZipFile, EOFError, OSError, AttributeError, TypeError) as error:
-        raise UserError(f"{path}: this is no file of prompt statistics ({error})") from error
+        hint = "`python -m rlvr advantage --logdir FOLDER` writes one"
+        raise UserError(f"{path}: no such file; {hint}") from error
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from error
     except UserError:
         raise
-    except ValueError as error:
-        raise UserError(f"{path}: this is no file of prompt statistics ({error})") from error
+    except (BadZipFile, EOFError, TypeError, ValueError) as error:  # as numpy says that it is no npz
+        raise UserError(f"{path}: this is no npz file of prompt statistics") from error
 
 
 def seed_place(statistics: Statistics, seed: int | None, path: str | Path) -> int:
@@ -145,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         path = draw_file(options.logdir, options.output, options.prompts, options.seed)
-    except UserError as error:
+    except (UserError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     sys.stdout.write(f"{path}\n")

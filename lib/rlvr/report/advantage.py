@@ -62,7 +62,6 @@ def build_advantage_report(
         "seeds": section["reference"]["seeds"],
         "confidence": f"{100 * section['reference']['confidence']:g}",
         "grpo": section["grpo"],
-        "grpo_confidence": f"{100 * section['grpo']['comparison']['confidence']:g}",
         "findings": [one for one in found if one["group"] != "grpo"],
         "grpo_findings": [one for one in found if one["group"] == "grpo"],
         "figures": [one for one in figures if one["name"] not in GRPO_FIGURES],

@@ -43,6 +43,13 @@ def _text(value: Any) -> str:
     return "" if pd.isna(value) else str(value)
 
 
+def _table(caption: str, head: tuple[str, ...], rows: tuple[tuple[str, ...], ...]) -> Table:
+    """The table; its last column, the notes, only where there is one."""
+    if any(row[-1] for row in rows):
+        return Table(caption, head, rows)
+    return Table(caption, head[:-1], tuple(row[:-1] for row in rows))
+
+
 def methods_table(methods: pd.DataFrame) -> Table:
     """Every method with its settings and its score."""
     rows = tuple(
@@ -67,7 +74,7 @@ def methods_table(methods: pd.DataFrame) -> Table:
         "method", "part", "tracker", "buffer size", "least count", "decay", "updates of a slot", "statistics",
         "seeds", "mean score", "interval", "sd", "note",
     )  # fmt: skip
-    return Table("Methods: score on the reference problem", head, rows)
+    return _table("Methods: score on the reference problem", head, rows)
 
 
 def _difference_cells(row: Any, pattern: str) -> tuple[str, ...]:
@@ -91,7 +98,7 @@ def comparisons_table(part: str, comparisons: pd.DataFrame) -> Table:
         (row.method, row.reference, *_difference_cells(row, "{:+.2f}"))
         for row in comparisons.itertuples(index=False)
     )
-    return Table(PARTS.get(part, part), ("method", "against", *HEAD), rows)
+    return _table(PARTS.get(part, part), ("method", "against", *HEAD), rows)
 
 
 def grpo_table(runs: pd.DataFrame) -> Table:
@@ -118,7 +125,7 @@ def grpo_table(runs: pd.DataFrame) -> Table:
 
 
 def grpo_comparisons_table(comparisons: pd.DataFrame) -> Table:
-    """Estimators against the first, metric by metric."""
+    """Estimators against one another, metric by metric."""
     rows = tuple(
         (
             METRICS[row.metric],
@@ -128,7 +135,7 @@ def grpo_comparisons_table(comparisons: pd.DataFrame) -> Table:
         )
         for row in comparisons.itertuples(index=False)
     )
-    return Table("GRPO: estimators compared", ("what", "estimator", "against", *HEAD), rows)
+    return _table("GRPO: estimators compared", ("what", "estimator", "against", *HEAD), rows)
 
 
 def files_table(name: str) -> Table:

@@ -1,5 +1,6 @@
 """A step's groups as tensors, with their log-probabilities before the update, and what they show."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,7 +20,8 @@ class TrainingBatch:
     """The kept groups of a step as tensors: B responses in group order, S label positions.
 
     `old_log_probs`, `base_log_probs` and `entropy` belong to the policy before the step's first update
-    (without dropout); `engine_log_probs` are what the rollout engine reported. Zero outside the mask.
+    (without dropout), the base's being None where they are not asked for; `engine_log_probs` are what the
+    rollout engine reported. Zero outside the mask.
     `engine_weights` correct the loss for the difference between the two; None where the mode does not.
     """
 
@@ -30,7 +32,7 @@ class TrainingBatch:
     advantages: Float[Tensor, "B 1"]
     engine_log_probs: Float[Tensor, "B S"]
     old_log_probs: Float[Tensor, "B S"]
-    base_log_probs: Float[Tensor, "B S"]
+    base_log_probs: Float[Tensor, "B S"] | None
     entropy: Float[Tensor, "B S"]
     engine_weights: Float[Tensor, "B S"] | None
 
@@ -86,13 +88,13 @@ def make_batch(
     groups: Sequence[Group],
     advantages: Float[Tensor, " B"],
     policy: nn.Module,
-    base: nn.Module,
+    base: nn.Module | None,
     pad_id: int,
     config: GrpoConfig,
     mode: PrecisionMode,
     device: torch.device,
 ) -> TrainingBatch:
-    """Collate the groups and score them under the current policy and the base.
+    """Collate the groups and score them under the current policy and, where it is given, the base.
 
     `advantages`: of their responses in group order, see `rlvr.training.advantage`.
     """
@@ -105,7 +107,7 @@ def make_batch(
     engine_log_probs[mask] = torch.tensor([value for r in rollouts for value in r.log_probs], device=device)
     rows, softmax = config.microbatch_size, torch_dtype(mode.logits)
     old_log_probs, entropy = response_log_probs(policy, tokens, rows, True, softmax)
-    base_log_probs, _ = response_log_probs(base, tokens, rows, False, softmax)
+    base_log_probs = None if base is None else response_log_probs(base, tokens, rows, False, softmax)[0]
     weights = None
     if mode.importance_cap is not None:
         weights = importance_weights(
@@ -126,16 +128,25 @@ def make_batch(
 def batch_metrics(batch: TrainingBatch) -> dict[str, float]:
     """Entropy per token, KL to the base per response (k1, k3: Schulman 2020), engine/trainer mismatch.
 
+    The KL is NaN in a batch without the base's log-probabilities.
     `importance_weight_mean`: over tokens; 1 where the mode does not weigh.
     """
     mask, weights = batch.response_mask, batch.engine_weights
-    difference = batch.base_log_probs - batch.old_log_probs
     mismatch = (batch.engine_log_probs - batch.old_log_probs).abs()
     return {
         "entropy": masked_mean(batch.entropy, mask).item(),
-        "kl_base_k1": -difference.sum(1).mean().item(),
-        "kl_base_k3": (torch.expm1(difference) - difference).sum(1).mean().item(),
+        **_kl_to_base(batch),
         "logprob_mismatch_mean": masked_mean(mismatch, mask).item(),
         "logprob_mismatch_max": mismatch.max().item(),
         "importance_weight_mean": 1.0 if weights is None else masked_mean(weights, mask).item(),
+    }
+
+
+def _kl_to_base(batch: TrainingBatch) -> dict[str, float]:
+    if batch.base_log_probs is None:
+        return {"kl_base_k1": math.nan, "kl_base_k3": math.nan}
+    difference = batch.base_log_probs - batch.old_log_probs
+    return {
+        "kl_base_k1": -difference.sum(1).mean().item(),
+        "kl_base_k3": (torch.expm1(difference) - difference).sum(1).mean().item(),
     }

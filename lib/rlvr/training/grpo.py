@@ -72,13 +72,18 @@ def _clock(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def _batch(setting: Setting, groups: Sequence[Group], advantages: Tensor) -> TrainingBatch:
+def _measures_kl(config: GrpoConfig, step: int) -> bool:
+    """Whether a step, from 0, needs the base's log-probabilities."""
+    return config.loss.kl_beta > 0 or step == 0 or (step + 1) % config.kl_every_steps == 0
+
+
+def _batch(setting: Setting, groups: Sequence[Group], advantages: Tensor, step: int) -> TrainingBatch:
     updater = setting.updater
     return make_batch(
         groups,
         advantages,
         updater.model,
-        setting.base,
+        setting.base if _measures_kl(setting.config, step) else None,
         setting.pad_id,
         setting.config,
         updater.mode,
@@ -114,7 +119,7 @@ def train_step(setting: Setting, step: int) -> tuple[Row, list[dict[str, Any]]]:
     before = setting.tracker.copy()
     losses = _empty_update()
     if collected.kept:
-        batch = _batch(setting, collected.kept, advantages)
+        batch = _batch(setting, collected.kept, advantages, step)
         scored = _clock(setting.device)
         result = _update(setting.updater, batch, step)
         updated = _clock(setting.device)

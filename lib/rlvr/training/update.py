@@ -135,7 +135,7 @@ class Updater:
             cliprange=cliprange,
             length_normalization=normalization[0],
             normalize_constant=normalization[1],
-            token_penalty=kl_penalty(log_probs, cut(batch.base_log_probs), mask, beta),
+            token_penalty=None if beta == 0 else kl_penalty(log_probs, cut(batch.base_log_probs), mask, beta),
             token_weights=None if batch.engine_weights is None else cut(batch.engine_weights),
             loss_scale=scale,
         )
@@ -285,12 +285,10 @@ def _length_normalization(mask: Tensor, config: GrpoConfig, mode: PrecisionMode)
             return "masked_normalize", config.loss.normalize_constant
 
 
-def kl_penalty(log_probs: Tensor, base_log_probs: Tensor, mask: Tensor, beta: float) -> Tensor | None:
+def kl_penalty(log_probs: Tensor, base_log_probs: Tensor, mask: Tensor, beta: float) -> Tensor:
     """β times the k3 estimator of KL(policy || base) per token (GRPO, arXiv:2402.03300, equation 4).
 
     Zero outside the mask, where a difference may overflow and its gradient would be NaN.
     """
-    if beta == 0.0:
-        return None
     difference = torch.where(mask, base_log_probs - log_probs, 0.0)
     return beta * (torch.expm1(difference) - difference)
