@@ -42,7 +42,7 @@ def test_the_choice_depends_on_its_seed_alone(tmp_path):
 
 def test_questions_that_validate_are_left_out(tmp_path):
     same = {"kind": "synthetic", "family": "sort", "split": "held_out"}
-    with pytest.raises(DataError, match=r"questions is 64, but the source has 0 that are not in validation"):
+    with pytest.raises(DataError, match=r"questions is 32, but the source has 0 that are not in validation"):
         prepare(tmp_path, train=same)
 
 
@@ -59,6 +59,6 @@ def test_the_training_differs_in_the_estimator_alone(estimator):
     config = grpo_config(grpo_settings(settings, estimator), generation, optimization)
     assert config.advantage.estimator == estimator
     assert (config.advantage.buffer_size, config.advantage.min_count, config.advantage.decay) == (16, 8, 0.9)
-    assert (config.prompts_per_step, config.group_size, config.minibatches, config.epochs) == (32, 2, 1, 1)
+    assert (config.prompts_per_step, config.group_size, config.minibatches, config.epochs) == (16, 2, 1, 1)
     assert config.optimizer.learning_rate == settings.learning_rate
     assert not config.dynamic_sampling.enabled

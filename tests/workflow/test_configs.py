@@ -54,7 +54,7 @@ def test_the_default_study(project):
         build_alignment_report=1,
     )
     assert studies[2] == Counter(
-        run_reference_problem=16,
+        run_reference_problem=14,
         prepare_estimator_data=1,
         train_estimator_base=1,
         train_with_estimator=4,
