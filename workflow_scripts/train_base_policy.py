@@ -16,4 +16,5 @@ prepare_base_policy(
     metrics_path=snakemake.output.metrics,
     checkpoints_path=snakemake.params.checkpoints,
     evaluation_paths=list(snakemake.input.evaluation),
+    code=snakemake.params.code,
 )

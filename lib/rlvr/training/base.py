@@ -22,6 +22,7 @@ from rlvr.models.loading import load_tokenizer, policy_folder, read_config, save
 from rlvr.models.tiny import decoder_config, initialise
 from rlvr.models.tokenizers import small_tokenizer
 from rlvr.models.weights import weight_hash
+from rlvr.optim import AdamW
 from rlvr.precision import torch_dtype
 from rlvr.provenance import hash_inputs, resume_identity
 from rlvr.sources import code_digest
@@ -40,12 +41,14 @@ def prepare_base_policy(
     metrics_path: str | Path,
     checkpoints_path: str | Path,
     evaluation_paths: Sequence[str | Path] = (),
+    code: str | None = None,
 ) -> None:
     """Write the folder `policy_path` in Hugging Face format, and the metrics of its training.
 
     `tiny`: trained by SFT in fp32, rounded to `saved_dtype`; the same config gives the same weights on the
     same machine. An interrupted training resumes exactly from `checkpoints_path`, which is empty at the end.
     Examples of a file leave out the questions of the problem files `evaluation_paths`.
+    `code`: digest of the code that is run, for resume; computed here (1 s) if not known.
     `pretrained`: a folder of links, and metrics without rows.
     """
     if isinstance(config, PretrainedPolicyConfig):
@@ -54,20 +57,23 @@ def prepare_base_policy(
         return
     configure_arithmetic(config.compute_threads, deterministic=True, seed=config.seed)
     with only_process(checkpoints_path):
-        training = _train_tiny(config, data_root, resolve_device(device), checkpoints_path, evaluation_paths)
+        code = code or code_digest(__file__)
+        training = _train_tiny(
+            config, data_root, resolve_device(device), checkpoints_path, evaluation_paths, code
+        )
         _save_tiny(config, training, Path(policy_path))
         write_csv(metrics_path, METRIC_COLUMNS, training.state.metrics)
         clear_checkpoints(checkpoints_path)
 
 
-def _optimizer(model: nn.Module, config: SftConfig) -> torch.optim.AdamW:
-    return torch.optim.AdamW(
+def _optimizer(model: nn.Module, config: SftConfig) -> AdamW:
+    # Not torch's own, which imports torch's compiler.
+    return AdamW(
         model.parameters(),
         lr=config.learning_rate,
         betas=config.betas,
         eps=config.eps,
         weight_decay=config.weight_decay,
-        fused=True,
     )
 
 
@@ -77,6 +83,7 @@ def _train_tiny(
     device: torch.device,
     checkpoints_path: str | Path,
     evaluation_paths: Sequence[str | Path],
+    code: str,
 ) -> Sft:
     tokenizer = small_tokenizer(config.tokenizer)
     shape = decoder_config(config.architecture, len(tokenizer))
@@ -95,7 +102,7 @@ def _train_tiny(
     from_file = isinstance(config.examples, JsonlExamples)
     files = [Path(data_root) / config.examples.path, *evaluation_paths] if from_file else []
     inputs = hash_inputs({str(number): file for number, file in enumerate(files)})
-    identity = resume_identity(config, inputs, code_digest(__file__), describe_device(device))
+    identity = resume_identity(config, inputs, code, describe_device(device))
     found = load_checkpoint(checkpoints_path, identity)
     if found is not None:
         training.restore(found[1])
