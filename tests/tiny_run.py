@@ -86,7 +86,7 @@ TRAINING = {
         "warmup_steps": 2,
         "max_grad_norm": 1.0,
     },
-    "kl_every_steps": 2,
+    "kl_every_steps": 1,
     "tracked_updates": 65536,
     "log_rollouts_every_steps": 3,
     "log_rollouts_count": 4,
