@@ -1,10 +1,12 @@
 # make run    make the environment and run every study (snakemake --cores all)
 # make test   make the environment and run all checks and tests
-# Variables: PYTHON (3.11 or later), ARGS (more arguments for snakemake in `make run`), TORCH_INDEX (a wheel index of
-# torch, e.g. https://download.pytorch.org/whl/cpu), TEST_PROCESSES.
+# make fetch  download what a config names on the Hugging Face hub into its cache (HF_HOME): make fetch CONFIG=...
+# Variables: CONFIG (the config of `make fetch`), PYTHON (3.11 or later), ARGS (more arguments for snakemake in `make
+# run`), TORCH_INDEX (a wheel index of torch, e.g. https://download.pytorch.org/whl/cpu), TEST_PROCESSES.
 
 PYTHON ?= python3
 ARGS ?=
+CONFIG ?= config.yaml
 TORCH_INDEX ?=
 TEST_PROCESSES ?= 2
 
@@ -12,11 +14,16 @@ BIN := $(CURDIR)/.venv/bin
 INSTALLED := .venv/.installed
 export PATH := $(BIN):$(PATH)
 
-.PHONY: run test lint environment clean
+.PHONY: run fetch test lint environment clean
 
 run: environment
 	@echo "==> Running every study: snakemake --cores all $(ARGS)"
 	@snakemake --cores all $(ARGS)
+
+# The job is run again each time, since what it once fetched may have been removed from the cache.
+fetch: environment
+	@echo "==> Fetching from the hub: snakemake fetch --configfile $(CONFIG)"
+	@snakemake fetch --forcerun fetch_hub --cores 1 --configfile $(CONFIG)
 
 test: lint
 	@echo "==> Tests: pytest on $(TEST_PROCESSES) processes"

@@ -1,4 +1,5 @@
 # The studies as one DAG: configuration, then the rules in the order of the data's way through them.
+import gc
 import re
 import sys
 
@@ -7,6 +8,8 @@ from snakemake.utils import min_version
 from rlvr.config.load import ConfigError, check_data_files, validate_config
 
 min_version("9.14")
+# A large DAG is millions of objects and hardly any garbage: looking for it often takes much of a dry run's time.
+gc.set_threshold(200_000, 20, 50)
 
 
 # Another config file replaces the default one wholly, since its tasks must not mix with the default's; what it
@@ -49,6 +52,7 @@ wildcard_constraints:
     estimator="|".join(ESTIMATORS),
 
 
+include: "rules/fetch.smk"
 include: "rules/data.smk"
 include: "rules/base_policy.smk"
 include: "rules/precision.smk"

@@ -99,6 +99,7 @@ rule train_sft_arm:
         gpu=config["resources"]["train_alignment_arm"]["gpu"],
         mem_mb=memory_of("train_alignment_arm"),
         runtime=config["resources"]["train_alignment_arm"]["runtime"],
+        checkpoint_lock=config["checkpoint_lock"],
         verification_workers=config["verification"]["workers"],
     params:
         job=lambda wildcards: alignment_job("sft", wildcards.arm),
@@ -129,6 +130,7 @@ rule train_expert_iteration_arm:
         gpu=config["resources"]["train_alignment_arm"]["gpu"],
         mem_mb=memory_of("train_alignment_arm"),
         runtime=config["resources"]["train_alignment_arm"]["runtime"],
+        checkpoint_lock=config["checkpoint_lock"],
         verification_workers=config["verification"]["workers"],
     params:
         job=lambda wildcards: alignment_job("expert_iteration", wildcards.arm),
@@ -159,6 +161,7 @@ rule train_grpo_arm:
         gpu=config["resources"]["train_alignment_arm"]["gpu"],
         mem_mb=memory_of("train_alignment_arm"),
         runtime=config["resources"]["train_alignment_arm"]["runtime"],
+        checkpoint_lock=config["checkpoint_lock"],
         verification_workers=config["verification"]["workers"],
     params:
         job=lambda wildcards: alignment_job("grpo", wildcards.arm),

@@ -18,6 +18,7 @@ rule train_base_policy:
         gpu=config["resources"]["train_base_policy"]["gpu"],
         mem_mb=memory_of("train_base_policy"),
         runtime=config["resources"]["train_base_policy"]["runtime"],
+        checkpoint_lock=config["checkpoint_lock"],
     params:
         base=config["base"],
         data_root=lambda wildcards: data_root_for(base_sources(wildcards)),

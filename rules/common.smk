@@ -10,6 +10,7 @@ from rlvr.alignment.arms import METHODS, arms, experiments
 from rlvr.analysis.files import AnalysisFiles
 from rlvr.config.advantage import EstimatorSettings, ReferenceConfig
 from rlvr.config.build import build
+from rlvr.config.places import hub_needs
 from rlvr.figures.advantage_captions import ADVANTAGE_CAPTIONS
 from rlvr.figures.alignment_captions import ALIGNMENT_CAPTIONS
 from rlvr.figures.captions import FIGURES, OUTCOME_FIGURES, TRAINING_FIGURES
@@ -24,8 +25,9 @@ EVALUATION = STUDY["evaluation"]
 SUITES = EVALUATION["suites"]
 # What decides verdicts; the number of workers does not.
 VERIFICATION = {key: value for key, value in config["verification"].items() if key != "workers"}
-# The modes of the study, by name.
+# The modes of the study, by name; and as plain records, made once since thousands of jobs have them as params.
 ARMS = {name: resolve_mode(name, STUDY["dropout_rate"], STUDY["custom_modes"]) for name in STUDY["modes"]}
+ARM_RECORDS = {name: asdict(mode) for name, mode in ARMS.items()}
 EXTERNAL_POLICIES = {policy["name"]: policy for policy in STUDY["external_policies"]}
 PRECISION_ANALYSIS = AnalysisFiles.in_folder("<results>/precision/analysis").by_name()
 GEOMETRY_TABLES = [f"<results>/precision/geometry/{mode}.csv" for mode in STUDY["modes"]]
@@ -120,7 +122,7 @@ def external_policy(wildcards):
 def training_job(wildcards):
     """One training run, with every factor of its mode."""
     return {
-        "mode": asdict(ARMS[wildcards.mode]),
+        "mode": ARM_RECORDS[wildcards.mode],
         "seed": int(wildcards.seed),
         "rep": int(wildcards.rep),
         "template": config["data"]["train"]["template"],
@@ -203,7 +205,7 @@ def base_evaluation_files(ending):
 
 def report_config():
     """The config of the precision study, without the other studies and what never changes a result."""
-    others = ("alignment", "advantage", "repair", "resources")
+    others = ("alignment", "advantage", "repair", "resources", "checkpoint_lock")
     return {key: section for key, section in config.items() if key not in others}
 
 

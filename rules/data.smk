@@ -74,6 +74,7 @@ rule select_perfectible:
         gpu=config["resources"]["evaluate_policy"]["gpu"],
         mem_mb=memory_of("evaluate_policy"),
         runtime=config["resources"]["evaluate_policy"]["runtime"],
+        checkpoint_lock=config["checkpoint_lock"],
         verification_workers=config["verification"]["workers"],
     params:
         job=selection_job(),

@@ -22,6 +22,7 @@ rule train_policy:
         gpu=config["resources"]["train_policy"]["gpu"],
         mem_mb=memory_of("train_policy"),
         runtime=config["resources"]["train_policy"]["runtime"],
+        checkpoint_lock=config["checkpoint_lock"],
         verification_workers=config["verification"]["workers"],
     params:
         job=training_job,
@@ -51,6 +52,7 @@ rule evaluate_policy:
         gpu=config["resources"]["evaluate_policy"]["gpu"],
         mem_mb=memory_of("evaluate_policy"),
         runtime=config["resources"]["evaluate_policy"]["runtime"],
+        checkpoint_lock=config["checkpoint_lock"],
         verification_workers=config["verification"]["workers"],
     params:
         job=lambda wildcards: evaluation_job(wildcards, wildcards.mode, wildcards.seed, wildcards.rep),

@@ -24,6 +24,7 @@ rule calibrate_repair:
         gpu=config["resources"]["calibrate_repair"]["gpu"],
         mem_mb=memory_of("calibrate_repair"),
         runtime=config["resources"]["calibrate_repair"]["runtime"],
+        checkpoint_lock=config["checkpoint_lock"],
     params:
         repair=config["repair"],
         isolation=config["verification"]["require_isolation"],

@@ -164,7 +164,7 @@ def write_made_up_geometry(path, labels, rng):
         for step in (60, 120):
             for layer in (0, 1):
                 for kind, weights in (("q", 4096), ("up", 11_264), ("norm", 64)):
-                    sparsity = SPARSITY[arm] + rng.uniform(0, 0.05)
+                    sparsity = SPARSITY.get(arm, 0.5) + rng.uniform(0, 0.05)
                     rows.append(
                         TensorGeometry(
                             Checkpoint(arm, seed, rep, step, "gone"), f"layers.{layer}.{kind}", layer, kind,
@@ -206,12 +206,12 @@ def write_manifest(path):
     return path
 
 
-def write_provenance(path, label, dropout_rate=0.1):
+def write_provenance(path, label, dropout_rate=0.1, custom_modes=None):
     arm, seed, rep = label
     record = {
         "movable_fraction_of_base": 0.28,
         "job": {"seed": seed, "rep": rep, "training": {"steps": 120}},
-        "mode": asdict(resolve_mode(arm, dropout_rate, {})), 
+        "mode": asdict(resolve_mode(arm, dropout_rate, custom_modes or {})),
         "prompts": {"used": 400, "too_long": 0, "room": 26},
         "inputs": {"problems": "ef" * 32}, "python": "3.11", "packages": {"torch": "2.13.0", "numpy": "2.3"},
         "device": "NVIDIA H100", "threads": 1, "flags": {"deterministic": arm == "fp32"},
@@ -224,7 +224,7 @@ def write_provenance(path, label, dropout_rate=0.1):
     return path
 
 
-def write_study(folder, arms=tuple(DELTA), seeds=5, repeats=1) -> StudyOnDisk:
+def write_study(folder, arms=tuple(DELTA), seeds=5, repeats=1, custom_modes=None) -> StudyOnDisk:
     """A whole study; the values over seeds have exactly the mean and sd that DELTA and KL state."""
     rng = np.random.default_rng(7)
 
@@ -247,7 +247,9 @@ def write_study(folder, arms=tuple(DELTA), seeds=5, repeats=1) -> StudyOnDisk:
                     write_run(folder, label, deltas[seed - 1], kls[seed - 1], weight_hash=name, rng=rng)
                 )
                 metrics.append(write_metrics(trained / "metrics.csv", label, rng))
-                provenance.append(write_provenance(trained / "provenance.json", label))
+                provenance.append(
+                    write_provenance(trained / "provenance.json", label, custom_modes=custom_modes)
+                )
     manifest = write_manifest(folder / "manifest.json")
     base = (write_base(folder),)
     geometry = tuple(

@@ -101,6 +101,8 @@ def test_variance_ratio_keeps_the_looks_of_the_arms(analysed_study):
 def test_arms_differ_without_colour():
     looks = arm_looks([f"arm{i}" for i in range(8)]).values()
     assert len({look["marker"] for look in looks}) == len({str(look["linestyle"]) for look in looks}) == 8
+    more = arm_looks([f"arm{i}" for i in range(20)]).values()
+    assert len({(look["color"], look["marker"]) for look in more}) == 20
     assert len(LINES) == len(MARKERS)
 
 

@@ -60,3 +60,17 @@ def test_a_second_attempt_starts_a_new_log(tmp_path):
     run_job(tmp_path, "print('first')")
     _, log = run_job(tmp_path, "print('second')")
     assert log == "second\n"
+
+
+def test_a_sigterm_is_logged_cleans_up_and_fails(tmp_path):
+    body = """
+import signal
+try:
+    signal.raise_signal(signal.SIGTERM)
+finally:
+    print("cleaned up")
+"""
+    job, log = run_job(tmp_path, body)
+    assert job.returncode == 143
+    assert "SIGTERM: the job ends here" in log
+    assert log.splitlines()[-1] == "cleaned up"

@@ -33,7 +33,7 @@ def package(tmp_path, monkeypatch):
 
 
 def digest(package: Path) -> str:
-    for cached in (sources._digest, sources._tree, sources._content_hash, sources._reached_directly):
+    for cached in (sources._digest, sources._facts):
         cached.cache_clear()
     return sources.code_digest(package.parent / "script.py")
 

@@ -1,8 +1,12 @@
 """Adaptor of rule train_base_policy."""
 
 from rlvr.joblog import log_to
+from rlvr.leases import lease_gpus
+from rlvr.training.owner import own_until_exit
 
 log_to(snakemake.log[0])
+own_until_exit(snakemake.params.checkpoints, snakemake.resources.checkpoint_lock)
+lease_gpus(snakemake.resources.gpu, snakemake.log[0])
 
 from rlvr.config.build import build
 from rlvr.config.policy import BasePolicyConfig

@@ -1,8 +1,12 @@
 """Adaptor of rule train_grpo_arm."""
 
 from rlvr.joblog import log_to
+from rlvr.leases import lease_gpus
+from rlvr.training.owner import own_until_exit
 
 log_to(snakemake.log[0])
+own_until_exit(snakemake.params.checkpoints, snakemake.resources.checkpoint_lock)
+lease_gpus(snakemake.resources.gpu, snakemake.log[0])
 
 from rlvr.alignment.grpo import train_grpo_arm
 from rlvr.alignment.job import ArmFiles, ArmInputs, GrpoJob

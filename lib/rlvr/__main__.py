@@ -1,4 +1,4 @@
-"""Command line: `python -m rlvr status`, `power`, `analyse`, `advantage`, `repair demo` and `validate`."""
+"""Command line: `python -m rlvr status`, `power`, `plan`, `analyse`, `advantage`, `repair`."""
 
 import argparse
 import sys
@@ -28,6 +28,7 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser("advantage", help="one run of the reference problem of the advantages")
     )
     _add_power(commands.add_parser("power", help="what a planned study could see: standard errors and power"))
+    _add_plan(commands.add_parser("plan", help="memory, jobs and hours of a study, and what it could see"))
     return parser
 
 
@@ -67,6 +68,27 @@ def _add_power(power: argparse.ArgumentParser) -> None:
     add(
         "--base-samples-factor", type=_number(int, 1, 1e6), default=4, help="samples of the base (default: 4)"
     )
+
+
+def _add_plan(plan: argparse.ArgumentParser) -> None:
+    add, above_zero = plan.add_argument, _number(float, 1e-9, 1e15)
+    studies = ("precision", "alignment", "advantage")
+    add("--configfile", default="config.yaml", help="of the study (default: config.yaml)")
+    add("--study", choices=studies, default="precision", help="whose policy is planned (default: precision)")
+    add("--gpu-memory-gb", type=above_zero, default=80.0, help="of one GPU, in 10⁹ bytes (default: 80)")
+    add(
+        "--prompt-tokens",
+        type=_number(int, 1, 1e9),
+        help="longest prompt (default: what the positions leave)",
+    )
+    add("--response-tokens", type=above_zero, help="mean length of a response (default: the longest allowed)")
+    add("--model-config", metavar="FILE", help="config.json of a policy whose sizes are not known otherwise")
+    add("--accuracy", type=_number(float, 0, 1), default=0.5, help="expected accuracy (default: 0.5)")
+    speed = plan.add_mutually_exclusive_group()
+    speed.add_argument("--steps-per-hour", type=above_zero, help="training steps of one job")
+    speed.add_argument("--tokens-per-second", type=above_zero, help="response tokens of one training job")
+    speed.add_argument("--probe", type=above_zero, metavar="SECONDS", help="measure it here, for so long")
+    add("--json", metavar="FILE", help="write every number there too")
 
 
 def _add_advantage(advantage: argparse.ArgumentParser) -> None:
@@ -136,6 +158,10 @@ def main(arguments: list[str] | None = None) -> int:
         return run(options)
     if options.command == "advantage":
         from rlvr.advantage_study.cli import run
+
+        return run(options)
+    if options.command == "plan":
+        from rlvr.plan.cli import run
 
         return run(options)
     if options.command == "power":

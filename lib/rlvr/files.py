@@ -30,7 +30,8 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _runs(pid: int) -> bool:
+def process_runs(pid: int) -> bool:
+    """Whether a process with this id runs on this machine."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -45,7 +46,7 @@ def _remove_stale(path: Path) -> None:
     temporaries = re.compile(rf"\.{re.escape(path.name)}\.(\d{{1,9}})\.tmp")
     for sibling in path.parent.iterdir():
         found = temporaries.fullmatch(sibling.name)
-        if found and not _runs(int(found[1])):
+        if found and not process_runs(int(found[1])):
             remove(sibling)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 
 from rlvr.errors import UserError
+from rlvr.sigterm import end_on_sigterm
 
 LINE = "%(asctime)s %(message)s"
 CLOCK = "%H:%M:%S"
@@ -17,7 +18,7 @@ def log_to(path: str | Path) -> None:
 
     The redirect is at the level of descriptors, so that libraries in C and child processes are in it too. A
     UserError that nobody catches ends the log with `error: ...` instead of a traceback; like any other
-    exception it still fails the job.
+    exception it still fails the job. A SIGTERM is logged too, and ends the process by an exception.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
@@ -29,6 +30,7 @@ def log_to(path: str | Path) -> None:
     logging.basicConfig(level=logging.INFO, format=LINE, datefmt=CLOCK, stream=sys.stderr, force=True)
     logging.captureWarnings(True)
     sys.excepthook = _report_uncaught
+    end_on_sigterm()
 
 
 def _report_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

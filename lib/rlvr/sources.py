@@ -9,7 +9,8 @@ every rule to the whole package. A module that reads a file of the package names
 
 import ast
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -33,11 +34,8 @@ def _digest(script: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-# Cached by file, since the scripts of a workflow reach mostly the same ones.
-@cache
 def _content_hash(path: Path) -> str:
-    content = ast.dump(_tree(path)).encode() if path.suffix == ".py" else path.read_bytes()
-    return hashlib.sha256(content).hexdigest()
+    return _facts(path).content if path.suffix == ".py" else hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def reached_files(script: Path) -> list[Path]:
@@ -49,26 +47,41 @@ def reached_files(script: Path) -> list[Path]:
         if path not in found:
             found.add(path)
             if path.suffix == ".py":
-                queue += _reached_directly(path)
+                queue += _facts(path).reached
     return sorted(found)
 
 
+@dataclass(frozen=True)
+class _Facts:
+    """A module's hash, and the modules and data files that it reaches directly."""
+
+    content: str
+    reached: tuple[Path, ...]
+
+
+# Cached by file, since the scripts of a workflow reach mostly the same ones. Syntax trees are not kept: the
+# garbage collector would go over their many nodes again and again while Snakemake builds a large DAG.
 @cache
-def _reached_directly(path: Path) -> tuple[Path, ...]:
-    return (*_imported_modules(path), *_named_data_files(path))
+def _facts(path: Path) -> _Facts:
+    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    reached = (*_imported_modules(tree), *_named_data_files(tree, path.parent))
+    return _Facts(hashlib.sha256(ast.dump(tree).encode()).hexdigest(), reached)
 
 
-@cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-
-
-def _imported_modules(path: Path) -> Iterator[Path]:
-    for node in ast.walk(_tree(path)):
-        for name in _imported_names(node):
+def _imported_modules(tree: ast.Module) -> Iterator[Path]:
+    for statement in _statements(tree.body):
+        for name in _imported_names(statement):
             module = _module_file(name)
             if module:
                 yield module
+
+
+def _statements(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """All statements, with those inside of others; handlers and cases that hold some, but no expressions."""
+    for node in body:
+        yield node
+        for part in ("body", "orelse", "handlers", "finalbody", "cases"):
+            yield from _statements(getattr(node, part, ()))
 
 
 def _imported_names(node: ast.AST) -> Iterator[str]:
@@ -88,9 +101,9 @@ def _module_file(name: str) -> Path | None:
     return path if package == PACKAGE.name and parts and path.is_file() else None
 
 
-def _named_data_files(path: Path) -> Iterator[Path]:
-    for node in _tree(path).body:
+def _named_data_files(tree: ast.Module, folder: Path) -> Iterator[Path]:
+    for node in tree.body:
         if isinstance(node, ast.Assign) and any(
             isinstance(target, ast.Name) and target.id == "DATA_FILES" for target in node.targets
         ):
-            yield from (path.parent / name for name in ast.literal_eval(node.value))
+            yield from (folder / name for name in ast.literal_eval(node.value))

@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 
 import pytest
 import torch
+from sent_sigterm import end_by_sigterm
 from tiny_run import make_job
 
 from rlvr.alignment import arm as arm_module
@@ -23,6 +24,7 @@ from rlvr.errors import UserError
 from rlvr.files import read_json, read_jsonl, write_jsonl
 from rlvr.models.loading import load_policy
 from rlvr.models.weights import weight_hash
+from rlvr.training import grpo as grpo_module
 from rlvr.training import update
 from rlvr.training.run import Trainer, TrainingFiles, train_policy
 
@@ -192,6 +194,18 @@ def test_a_seed_that_is_interrupted_goes_on_where_it_was(inputs, arm, tmp_path, 
     assert len(steps) == 2 - saves  # only seeds after the interrupted one have their first step before them
     assert _outcome(files) == _outcome(arm)
     assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_an_arm_that_gets_a_sigterm_goes_on_after_its_step(inputs, arm, tmp_path, monkeypatch, step):
+    files = _files(tmp_path)
+
+    def job():
+        train_grpo_arm(_job(), inputs, files, 1, "code")
+
+    end_by_sigterm(monkeypatch, grpo_module, "train_step", step, job)
+    job()
+    assert _outcome(files) == _outcome(arm)
 
 
 def test_an_arm_that_is_interrupted_between_seeds_keeps_the_finished_one(inputs, arm, tmp_path, monkeypatch):

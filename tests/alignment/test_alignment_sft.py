@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from sent_sigterm import end_by_sigterm
 from tiny_arm import (
     die_after_checkpoint,
     examples,
@@ -105,6 +106,35 @@ def test_an_interrupted_arm_resumes_exactly(small_base, arm, tmp_path, monkeypat
     assert without_times(files.metrics) == without_times(arm.metrics)
     assert without_times(files.validation) == without_times(arm.validation)
     assert lines(files.generations) == lines(arm.generations)
+
+
+@pytest.mark.parametrize("step", [1, 4, 6, 9])
+def test_an_arm_that_gets_a_sigterm_resumes_exactly(small_base, arm, tmp_path, monkeypatch, step):
+    """Also after a step without validation, after the last one, and in the second seed."""
+    end_by_sigterm(monkeypatch, SeedRun, "update", step, lambda: train(small_base, tmp_path))
+    files = train(small_base, tmp_path)
+    assert hashes(files) == hashes(arm)
+    assert without_times(files.validation) == without_times(arm.validation)
+    assert without_times(files.metrics) == without_times(arm.metrics)
+    dtypes = [[run["dtypes"] for run in read_json(one.provenance)["runs"]] for one in (files, arm)]
+    assert dtypes[0] == dtypes[1]
+
+
+def test_weights_of_a_validation_before_a_sigterm_can_be_returned_to(small_base, tmp_path, monkeypatch):
+    update = SeedRun.update
+
+    def spoil(run, prompts, responses):
+        if run.state.step == 3:
+            with torch.no_grad():
+                run.model.model.norm.weight.fill_(torch.inf)
+        return update(run, prompts, responses)
+
+    monkeypatch.setattr(SeedRun, "update", spoil)
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    end_by_sigterm(monkeypatch, SeedRun, "update", 3, lambda: train(small_base, cut))
+    kept, expected = (train(small_base, folder) for folder in (cut, whole))
+    assert "the policy is that of step 2" in read_json(kept.provenance)["runs"][0]["reason"]
+    assert hashes(kept) == hashes(expected)
 
 
 @pytest.mark.parametrize("mode", ["bf16", "bf16_mixed", "bf16_sr", "bf16_kahan"])

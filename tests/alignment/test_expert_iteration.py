@@ -1,9 +1,10 @@
 """Expert iteration arms: what is trained on, outputs, exact resume."""
 
 import pytest
+from sent_sigterm import end_by_sigterm
 from tiny_arm import die_after_checkpoint, lines, make_common, make_files, make_inputs, table, without_times
 
-from rlvr.alignment import supervised_arm
+from rlvr.alignment import expert_iteration, supervised_arm
 from rlvr.alignment.expert_iteration import train_expert_iteration_arm
 from rlvr.alignment.job import ExpertIterationJob
 from rlvr.alignment.supervised import SeedRun
@@ -118,6 +119,13 @@ def test_an_interrupted_arm_resumes_exactly(small_base, arm, tmp_path, monkeypat
     assert without_times(files.metrics) == without_times(arm.metrics)
     assert without_times(files.validation) == without_times(arm.validation)
     assert lines(files.generations) == lines(arm.generations)
+
+
+def test_an_arm_that_gets_a_sigterm_resumes_exactly(small_base, arm, tmp_path, monkeypatch):
+    end_by_sigterm(monkeypatch, expert_iteration, "draw_rollouts", 2, lambda: train(small_base, tmp_path))
+    files = train(small_base, tmp_path)
+    assert hashes(files) == hashes(arm)
+    assert without_times(files.metrics) == without_times(arm.metrics)
 
 
 def test_expert_iteration_raises_the_accuracy(small_base, tmp_path):

@@ -1,6 +1,5 @@
 """False positives of H2 and H3 on whole studies in which the arms are alike but for what must not matter."""
 
-import gc
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,14 +23,6 @@ SEEDS = 5
 RESPONSES = 512 * 16
 # Studies that show a level, and those that show what breaks it.
 STUDIES, CONTROLS = 200, 60
-
-
-@pytest.fixture(scope="module", autouse=True)
-def without_garbage_collection():
-    """statsmodels collects garbage at each Holm correction; what is loaded by now need not be searched."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def most(studies: int) -> float:

@@ -7,6 +7,8 @@ import pytest
 from rlvr.config.load import ConfigError, check_data_files, load_config, validate_config
 from rlvr.errors import UserError
 
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
 
 def problems(config) -> str:
     with pytest.raises(ConfigError) as caught:
@@ -198,7 +200,10 @@ def test_labels_of_the_base_sum_to_one():
 def test_a_hub_id_needs_a_revision_and_a_folder_does_not(tmp_path):
     hub = {"kind": "pretrained", "path": "Qwen/Qwen2.5-Math-7B"}
     assert "base.revision: missing for the hub id Qwen/Qwen2.5-Math-7B" in problems({"base": hub})
-    assert validate_config({"base": hub | {"revision": "abc"}})["base"]["revision"] == "abc"
+    message = problems({"base": hub | {"revision": "main"}})
+    assert "base.revision: main is no commit for the hub id Qwen/Qwen2.5-Math-7B" in message
+    assert "git ls-remote https://huggingface.co/Qwen/Qwen2.5-Math-7B HEAD" in message
+    assert validate_config({"base": hub | {"revision": COMMIT}})["base"]["revision"] == COMMIT
     assert validate_config({"base": {"kind": "pretrained", "path": str(tmp_path)}})["base"]["revision"] == ""
 
 

@@ -28,6 +28,7 @@ SECTIONS = {
     "evaluation_data": data.EvaluationDataConfig,
     "synthetic_source": sources.SyntheticSource,
     "jsonl_source": sources.JsonlSource,
+    "hub_source": sources.HubSource,
     "holdout_source": sources.HoldoutSource,
     "tiny_policy": policy.TinyPolicyConfig,
     "pretrained_policy": policy.PretrainedPolicyConfig,

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sent_sigterm import end_by_sigterm
 from tiny_run import TRAINING
 
 from rlvr.config.build import build
@@ -166,6 +167,20 @@ def test_a_killed_selection_goes_on_where_it_stopped(inputs, selected, tmp_path,
     select_perfectible(_job(), _files(inputs, tmp_path))
     assert Counter(map(len, batches)) == {16: 5}  # the third is done twice, the first two once
     assert batches[2] == batches[3]
+    assert _table(tmp_path) == _table(selected)
+
+
+def test_a_selection_that_gets_a_sigterm_goes_on_after_its_problems(inputs, selected, tmp_path, monkeypatch):
+    monkeypatch.setattr(selection, "CHUNK", 16)
+
+    def job():
+        select_perfectible(_job(), _files(inputs, tmp_path))
+
+    end_by_sigterm(monkeypatch, selection, "judge_rollouts", 2, job)
+    batches, judge = [], selection.judge_rollouts
+    monkeypatch.setattr(selection, "judge_rollouts", lambda *a: batches.append(1) or judge(*a))
+    job()
+    assert len(batches) == 2  # two of four were done before
     assert _table(tmp_path) == _table(selected)
 
 

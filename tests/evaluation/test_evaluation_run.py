@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 
 import pytest
 import torch
+from sent_sigterm import end_by_sigterm
 from tiny_run import make_base
 
 from rlvr.config.build import build
@@ -141,6 +142,22 @@ def test_an_interrupted_job_goes_on_after_the_last_finished_task(world, evaluate
     )
     evaluate_policy(_job(), _files(world, tmp_path))
     assert (done, repeated) == (["max"], ["rev"])
+    resumed, reference = (SuiteResult.read(f / "both.json") for f in (tmp_path, evaluated))
+    assert replace(resumed, seconds={}) == replace(reference, seconds={})
+
+
+@pytest.mark.parametrize("task", [1, 2])
+def test_a_job_that_gets_a_sigterm_goes_on_after_its_task(world, evaluated, tmp_path, monkeypatch, task):
+    def job():
+        evaluate_policy(_job(), _files(world, tmp_path))
+
+    end_by_sigterm(monkeypatch, Evaluation, "evaluate_task", task, job)
+    original, repeated = Evaluation.evaluate_task, []
+    monkeypatch.setattr(
+        Evaluation, "evaluate_task", lambda self, name, *a: (repeated.append(name), original(self, name, *a))
+    )
+    job()
+    assert repeated == ["max", "rev"][task:]
     resumed, reference = (SuiteResult.read(f / "both.json") for f in (tmp_path, evaluated))
     assert replace(resumed, seconds={}) == replace(reference, seconds={})
 

@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+from hub_cache import COMMIT, store
 from small_models import save_reference
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -114,11 +115,37 @@ def test_a_hub_id_without_revision_is_refused():
         policy_folder("Qwen/Qwen2.5-Math-1.5B")
 
 
-def test_an_unreachable_hub_says_how_to_fetch(monkeypatch, tmp_path):
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(UserError, match="hf download no-one/nothing --revision abc"):
-        policy_folder("no-one/nothing", "abc")
+    return tmp_path
+
+
+def test_a_policy_of_the_hub_is_read_from_the_cache(cache):
+    listed = ["config.json", "model.safetensors", "pytorch_model.bin"]
+    files = {"config.json": b"{}", "model.safetensors": b"weights"}
+    snapshot = store(cache, "model", "some-one/policy", files, listed)
+    assert policy_folder("some-one/policy", COMMIT) == snapshot
+
+
+def test_a_policy_that_is_not_or_half_in_the_cache_says_how_to_fetch_it(cache):
+    command = f"hf download some-one/policy --revision {COMMIT}"
+    with pytest.raises(UserError, match=f"make fetch CONFIG=(.|\\n)*{command}"):
+        policy_folder("some-one/policy", COMMIT)
+    listed = ["config.json", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+    store(cache, "model", "some-one/policy", {listed[0]: b"{}", listed[1]: b"weights"}, listed)
+    with pytest.raises(UserError, match=f"{command}(.|\\n)*model-00002-of-00002"):
+        policy_folder("some-one/policy", COMMIT)
+
+
+def test_a_branch_of_a_policy_is_refused():
+    with pytest.raises(UserError, match=r"git ls-remote https://huggingface\.co/some-one/policy HEAD"):
+        policy_folder("some-one/policy", "main")
+
+
+def test_what_is_neither_a_folder_nor_a_hub_id_is_refused(tmp_path):
+    with pytest.raises(UserError, match="no such folder, and no hub id"):
+        policy_folder(tmp_path / "nothing", COMMIT)
 
 
 def test_a_folder_that_is_no_policy_is_named(tmp_path):

@@ -1,6 +1,5 @@
 """False positives at their level; and a short version of bench/calibration.py, the analysis as it is."""
 
-import gc
 import importlib
 from collections import Counter
 from pathlib import Path
@@ -23,11 +22,7 @@ DRAWS, ALPHA, MARGIN = 1000, 0.05, 2.0
 def bench():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(BENCH)
-        module = importlib.import_module("calibration")
-        # statsmodels collects garbage at each Holm correction; what is loaded by now need not be searched.
-        gc.freeze()
-        yield module
-        gc.unfreeze()
+        yield importlib.import_module("calibration")
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,9 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from statsmodels.stats.multitest import multipletests
 
 from rlvr.statistics.verdicts import (
     agreeing_verdict,
@@ -16,6 +19,11 @@ def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03, 0.5]) == pytest.approx([0.04, 0.09, 0.09, 0.5])
     assert holm([0.9, 0.8]) == pytest.approx([1.0, 1.0])
     assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_holm_equals_statsmodels(pvalues):
+    assert holm(pvalues) == multipletests(pvalues, method="holm")[1].tolist()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ import dataclasses
 
 import pytest
 import torch
+from sent_sigterm import end_by_sigterm
 from small_models import save_reference
 from tiny_run import BASE
 
@@ -12,7 +13,7 @@ from rlvr.errors import UserError
 from rlvr.models.loading import load_policy, load_tokenizer
 from rlvr.models.weights import read_weights, weight_hash
 from rlvr.training import base
-from rlvr.training.sft import METRIC_COLUMNS
+from rlvr.training.sft import METRIC_COLUMNS, Sft
 
 CONFIG = build(TinyPolicyConfig, BASE | {"sft": BASE["sft"] | {"steps": 10, "log_every_steps": 4}})
 
@@ -62,6 +63,15 @@ def test_an_interrupted_training_resumes_to_the_same_weights(tmp_path, monkeypat
     monkeypatch.setattr(base, "save_checkpoint", lambda folder, step, state, identity: steps.append(step))
     assert prepare(tmp_path / "cut") == expected
     assert steps == [6, 8]  # 2 and 4 were not done again
+
+
+@pytest.mark.parametrize("step", [1, 5, 10])
+def test_a_training_that_gets_a_sigterm_resumes_to_the_same_weights(tmp_path, monkeypatch, step):
+    expected = prepare(tmp_path / "whole")
+    end_by_sigterm(monkeypatch, Sft, "_step", step, lambda: prepare(tmp_path / "cut"))
+    assert prepare(tmp_path / "cut") == expected
+    losses = [[row["loss"] for row in metrics(tmp_path / name)] for name in ("whole", "cut")]
+    assert losses[0] == losses[1]
 
 
 def test_another_config_does_not_resume(tmp_path, monkeypatch):

@@ -1,13 +1,8 @@
 """Checkpoints: exact, checksummed, bound to an identity."""
 
-import subprocess
-import sys
-
-import pytest
 import torch
 
-from rlvr.errors import UserError
-from rlvr.training.checkpoint import clear_checkpoints, load_checkpoint, only_process, save_checkpoint
+from rlvr.training.checkpoint import clear_checkpoints, load_checkpoint, save_checkpoint
 
 
 def _state(value: float) -> dict:
@@ -56,18 +51,3 @@ def test_another_identity_is_not_used_and_clearing_removes_all(tmp_path, caplog)
     clear_checkpoints(tmp_path / "c")
     assert not (tmp_path / "c").exists()
     assert load_checkpoint(tmp_path / "c", "id") is None
-
-
-def test_a_second_process_on_the_same_folder_is_refused(tmp_path):
-    code = (
-        "import sys\nfrom rlvr.training.checkpoint import only_process\n"
-        "with only_process(sys.argv[1]): print('in', flush=True); sys.stdin.read()"
-    )
-    command = [sys.executable, "-c", code, str(tmp_path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
-        assert first.stdout.readline() == "in\n"
-        with pytest.raises(UserError, match=f"process {first.pid} still works"), only_process(tmp_path):
-            pass
-        first.kill()
-    with only_process(tmp_path):
-        pass

@@ -1,4 +1,5 @@
 import os
+import signal
 import time
 
 import pytest
@@ -52,6 +53,17 @@ def alive(pid):
     except ProcessLookupError:
         return False
     return True
+
+
+def test_workers_do_not_see_a_sigterm():
+    """Schedulers send it to every process of a job, which then finishes its step with the same workers."""
+    with TimeLimitedPool(act_factory, workers=2, time_limit_s=30) as pool:
+        before = {outcome.value for outcome in pool.map([("pid", 0)] * 2)}
+        for pid in before:
+            os.kill(pid, signal.SIGTERM)
+        assert [o.value for o in pool.map([("sleep", 0.1), ("sleep", 0.2)])] == [0.1, 0.2]
+        assert before <= {worker.process.pid for worker in pool._workers}
+    assert not any(map(alive, before))
 
 
 def test_outcomes_are_in_order_and_workers_are_kept():

@@ -128,7 +128,7 @@ def steal(f): return [hasattr(f, name) for name in ("__globals__", "__code__", "
     ("status", "program"),
     [
         ("error", "import os\nos._exit(0)"),
-        ("error", "import os, signal\nos.kill(os.getpid(), signal.SIGTERM)"),
+        ("error", "import os, signal\nos.kill(os.getpid(), signal.SIGHUP)"),
         ("error", "import os\nos.close(3)\nos.closerange(0, 64)"),
         ("error", "import os\nos.write(3, b'\\xff' * 64)"),
         ("timeout", "while True: pass"),
@@ -140,6 +140,17 @@ def test_how_a_program_ends(sandbox, status, program):
         session.call("solve")
     assert caught.value.status == status
     with sandbox.open(ECHO, 5.0) as session:
+        assert session.call("echo", 1) == 1
+
+
+def test_a_sigterm_to_every_process_of_a_job_changes_no_case(sandbox):
+    """As schedulers send it; a program that sends it to itself does not end of it either."""
+    program = "import os, signal\ndef solve(x):\n    os.kill(os.getpid(), signal.SIGTERM)\n    return x"
+    with sandbox.open(program, 5.0) as session:
+        assert session.call("solve", 7) == 7
+    with sandbox.open(ECHO, 5.0) as session:
+        for process in psutil.Process().children(recursive=True):
+            process.terminate()
         assert session.call("echo", 1) == 1
 
 

@@ -177,12 +177,15 @@ CODE = [
     ("lib/rlvr/report/precision.py", Counter(["build_precision_report", "all"])),
     ("lib/rlvr/report/precision.html", Counter(["build_precision_report", "all"])),
     ("lib/rlvr/figures/draw.py", Counter(["draw_outcome_figures"]) + AFTER_MEASURES),
-    ("lib/rlvr/statistics/variance.py", AFTER_EVALUATION + ALIGNMENT_ANALYSIS),
+    ("lib/rlvr/statistics/variance.py", AFTER_EVALUATION + ALIGNMENT_ANALYSIS + ADVANTAGE_ANALYSIS),
     ("lib/rlvr/evaluation/kl.py", EVALUATIONS + AFTER_EVALUATION),
     (
         "lib/rlvr/optim.py",
+        # the bases are trained with it too
         TRAINING
-        + Counter(evaluate_policy=8, evaluate_zero_shot=2)
+        + Counter(train_base_policy=1, train_alignment_base=1, train_estimator_base=1)
+        + EVALUATIONS
+        + Counter(evaluate_zero_shot=2)
         + MEASURES
         + AFTER_EVALUATION
         + ALIGNMENT_ARMS

@@ -16,7 +16,7 @@ FILES = [ROOT / "Snakefile", *sorted((ROOT / "rules").glob("*.smk"))]
 HEADER = re.compile(
     r"^(?:rule (?P<rule>\w+)|use rule (?P<parent>\w+) as (?P<variant>\w+) with):$", re.MULTILINE
 )
-TARGETS = {"all", "precision", "alignment", "advantage", "repair"}
+TARGETS = {"all", "precision", "alignment", "advantage", "repair", "fetch"}
 
 
 def read_rules() -> dict[str, tuple[str, str | None]]:

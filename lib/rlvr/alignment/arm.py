@@ -30,7 +30,7 @@ from rlvr.devices import arithmetic_identity, resolve_device
 from rlvr.errors import UserError
 from rlvr.provenance import hash_inputs, resume_identity
 from rlvr.rollout.engine import RolloutEngine
-from rlvr.training.checkpoint import only_process
+from rlvr.training.owner import only_process
 from rlvr.training.validation import Validator
 from rlvr.verify.registry import Judge
 

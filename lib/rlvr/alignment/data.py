@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from rlvr.config.alignment import AlignmentDataConfig, PairsSource, PromptConfig, TaggedExamples
+from rlvr.config.sources import RowSource
 from rlvr.config.verification import VerificationConfig
 from rlvr.data.overlap import drop_overlap
-from rlvr.data.prepare import FileOrFamily, load_sources
+from rlvr.data.prepare import load_sources
 from rlvr.data.problem import Problem
 from rlvr.data.rows import DataError, load_pairs, source_path
 from rlvr.data.tagged import WELL_FORMED, sft_examples
@@ -69,7 +70,7 @@ def prepare_alignment_data(
 
 
 def _questions(
-    task: str, source: FileOrFamily, verifier: str, data_root: str | Path, validation: Sequence[Problem]
+    task: str, source: RowSource, verifier: str, data_root: str | Path, validation: Sequence[Problem]
 ) -> tuple[list[Problem], Facts]:
     loaded = load_sources([source], task, verifier, data_root)
     return _without_overlap(task, loaded.found.problems, validation, {"verifier": verifier, **loaded.facts})

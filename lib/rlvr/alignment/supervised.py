@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from rlvr.alignment.arm import copy_of_weights, validate
+from rlvr.alignment.arm import validate
 from rlvr.alignment.job import ExpertIterationJob, SftJob
 from rlvr.alignment.results import Row
 from rlvr.alignment.setup import Setup
@@ -75,6 +75,12 @@ class SeedRun:
         self.contract.check_rollout(self.engine.named_weights())
         self.state = SeedState()
         self._validated: dict[str, torch.Tensor] = {}
+        self._dtypes_before: dict[str, str] = {}
+
+    @property
+    def dtypes(self) -> dict[str, str]:
+        """As realised, by this process or by the one whose checkpoint it goes on from."""
+        return self._dtypes_before | self.contract.realised
 
     def update(self, prompts: Sequence[Tokens], responses: Sequence[Tokens]) -> tuple[float, float]:
         """One optimiser step on the responses' tokens; the loss in nats a token, and the gradient's norm.
@@ -125,10 +131,12 @@ class SeedRun:
         return self.state.validation[-1]["step"]
 
     def snapshot(self) -> dict[str, Any]:
-        """Everything that an exact resume needs, right after a validation."""
+        """Everything that an exact resume needs, once there was a validation."""
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "dtypes": self.dtypes,
+            "validated": self._validated,
             "state": vars(self.state),
         }
 
@@ -137,7 +145,8 @@ class SeedRun:
         self.model.load_state_dict(snapshot["model"])
         self.optimizer.load_state_dict(snapshot["optimizer"])
         self.state = SeedState(**snapshot["state"])
-        self._validated = copy_of_weights(self.model)
+        self._dtypes_before = snapshot["dtypes"]
+        self._validated = snapshot["validated"]
 
     def save_policy(self, folder: Path) -> None:
         """Write the policy in Hugging Face format into a folder, which is made."""

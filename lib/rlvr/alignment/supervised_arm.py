@@ -18,6 +18,7 @@ from rlvr.alignment.results import (
 from rlvr.alignment.setup import Setup
 from rlvr.alignment.supervised import SeedRun
 from rlvr.models.weights import weight_hash
+from rlvr.sigterm import end_after, noted_sigterm
 from rlvr.training.checkpoint import load_checkpoint, save_checkpoint
 from rlvr.verify.registry import Judge, describe_isolation
 
@@ -52,15 +53,24 @@ def _step(run: SeedRun, method: Method) -> None:
 
 
 def _train(run: SeedRun, method: Method, save: Callable[[], None]) -> None:
-    """Train to the last step, validating on the way; `save` is called after each validation."""
+    """Train to the last step, validating on the way; `save` is called after each validation.
+
+    After a SIGTERM the step is finished and saved, and Terminated raised.
+    """
     state = run.state
     if not state.validation:
         run.validate()
-    while state.step < method.steps:
-        _step(run, method)
-        if state.step % method.validate_every == 0 and state.step < method.steps:
-            run.validate()
-            save()
+    with noted_sigterm() as sigterm:
+        while state.step < method.steps:
+            _step(run, method)
+            validating = state.step % method.validate_every == 0 and state.step < method.steps
+            if validating:
+                run.validate()
+            if sigterm.came:
+                save()
+                end_after(f"step {state.step} of {method.steps}")
+            if validating:
+                save()
 
 
 def _record(run: SeedRun, method: Method, last: Row) -> dict[str, Any]:
@@ -76,7 +86,7 @@ def _record(run: SeedRun, method: Method, last: Row) -> dict[str, Any]:
         "weight_hash": weight_hash(run.model.named_parameters()),
         "parameters": sum(parameter.numel() for parameter in run.model.parameters()),
         "flags": run.flags,
-        "dtypes": run.contract.realised,
+        "dtypes": run.dtypes,
         "isolation": describe_isolation(run.setup.final_problems),
         **method.facts,
     }

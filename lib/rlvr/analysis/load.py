@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,7 @@ def missing_words(study: Study, arm: str) -> str:
 
 def _broken_numbers(record: Any, where: str) -> Iterator[str]:
     """Each number of a record (a dataclass) that is not finite, in words."""
-    for name, value in asdict(record).items():
+    for name, value in vars(record).items():
         entries = value.items() if isinstance(value, dict) else [("", value)]
         for key, number in entries:
             numbers = number if isinstance(number, list | tuple) else (number,)

@@ -1,9 +1,12 @@
 """What is wrong with a run's metrics.csv: a NaN is written as an empty cell, and few cells may be empty."""
 
-import math
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+
+Mask = NDArray[np.bool_]
 
 # Measured on the batch that a step trains on: empty where the step made no update.
 OF_THE_BATCH = (
@@ -20,20 +23,20 @@ OF_APPLIED_UPDATES = ("grad_norm",)
 OF_THE_MOMENTS = ("updates_lost", "lost_update", "second_moments_stuck")
 
 
-def _may_be_empty(table: pd.DataFrame, column: str) -> pd.Series:
+def _may_be_empty(table: pd.DataFrame, column: str) -> Mask:
     """The steps, as booleans, in which a column has no value for a good reason."""
-    no_update = table["updates"] == 0
+    no_update = table["updates"].to_numpy() == 0
     if column in OF_THE_BATCH:
         return no_update
     if column in OF_SOME_STEPS:
-        return pd.Series(True, index=table.index)
+        return np.ones(len(table), dtype=bool)
     if column in OF_THE_RATIO:
         return no_update | table[column].isna().all()
     if column in OF_APPLIED_UPDATES:
-        return table["updates"] == table["updates_skipped"]
+        return table["updates"].to_numpy() == table["updates_skipped"].to_numpy()
     if column in OF_THE_MOMENTS:
-        return ~(table["grad_norm"] > 0).cummax()
-    return pd.Series(False, index=table.index)
+        return ~np.logical_or.accumulate(table["grad_norm"].to_numpy() > 0)
+    return np.zeros(len(table), dtype=bool)
 
 
 def metrics_fault(path: Path) -> str:
@@ -44,9 +47,12 @@ def metrics_fault(path: Path) -> str:
     if not path.exists():
         return ""
     table = pd.read_csv(path)
-    for column in table.columns:
-        values = table[column]
-        broken = values.map(math.isinf) | (values.isna() & ~_may_be_empty(table, column))
+    numbers = table.to_numpy(np.float64)
+    missing, infinite = np.isnan(numbers), np.isinf(numbers)
+    for index in np.flatnonzero((missing | infinite).any(axis=0)):
+        column = table.columns[index]
+        broken = infinite[:, index] | (missing[:, index] & ~_may_be_empty(table, column))
         if broken.any():
-            return f"{column} of step {table['step'][broken].iloc[0]} in {path} is not a finite number"
+            step = table["step"].to_numpy()[broken][0]
+            return f"{column} of step {step} in {path} is not a finite number"
     return ""

@@ -18,6 +18,7 @@ FROM_METRICS = {
     "updates_skipped": ("updates_skipped", "sum"),
     "seconds": ("seconds_step", "sum"),
 }
+READ_COLUMNS = [column for column, _ in FROM_METRICS.values()]
 END_COLUMNS = ("arm", "seed", *FROM_METRICS)
 MODE_COLUMNS = (
     "arm", "on_task_delta_points", "on_task_delta_sd", "off_task_delta_points", "off_task_delta_sd",
@@ -35,7 +36,7 @@ def read_ends(files: Sequence[str | Path], labels: Sequence[Sequence[Any]]) -> p
         | {name: _end(metrics[column].dropna(), how) for name, (column, how) in FROM_METRICS.items()}
         for file, (arm, seed, rep) in zip(files, labels, strict=True)
         if rep == SEED_REPEAT
-        for metrics in [pd.read_csv(file)]
+        for metrics in [pd.read_csv(file, usecols=READ_COLUMNS)]
     ]
     return pd.DataFrame(rows, columns=list(END_COLUMNS)).astype(dict.fromkeys(FROM_METRICS, float))
 

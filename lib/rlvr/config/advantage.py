@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from rlvr.config.sources import JsonlSource, SyntheticSource
+from rlvr.config.sources import RowSource
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class ReferenceConfig:
 class EstimatorDataConfig:
     """Training takes `questions` of its source, by a seeded choice: few, so that each comes again."""
 
-    train: SyntheticSource | JsonlSource
-    validation: SyntheticSource | JsonlSource
+    train: RowSource
+    validation: RowSource
     questions: int
     seed: int
 

@@ -6,7 +6,7 @@ The names of the training settings are those of Stanford CS336 (spring 2025), as
 from dataclasses import dataclass
 from typing import Literal
 
-from rlvr.config.sources import JsonlSource, SyntheticSource
+from rlvr.config.sources import RowSource
 
 LossType = Literal["no_baseline", "reinforce_with_baseline", "grpo_clip", "grpo_no_clip"]
 Estimator = Literal["group", "batch", "per_prompt_buffer", "per_prompt_ema"]
@@ -60,8 +60,8 @@ class AlignmentDataConfig:
     """What supervised training learns from, what is sampled for, and what validates."""
 
     sft: TaggedExamples | PairsSource
-    train: SyntheticSource | JsonlSource
-    validation: SyntheticSource | JsonlSource
+    train: RowSource
+    validation: RowSource
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 Each check yields lines `key.path: what is wrong; allowed: ...`.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,10 +12,10 @@ from rlvr.config.advantage_checks import find_advantage_contradictions
 from rlvr.config.alignment_checks import find_alignment_contradictions
 from rlvr.config.estimator_checks import find_estimator_contradictions
 from rlvr.config.schema import hint, line
+from rlvr.hub import COMMIT, HUB_ID
 from rlvr.precision import MODES, faults_of
 
 Section = Mapping[str, Any]
-HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
 def find_contradictions(config: Section) -> Iterator[str]:
@@ -39,7 +38,7 @@ def find_contradictions(config: Section) -> Iterator[str]:
 
 def _check_base(key: str, base: Section) -> Iterator[str]:
     if base["kind"] == "pretrained":
-        yield from _check_revision(key, base)
+        yield from _check_pinned(f"{key}.revision", base["path"], base["revision"], "path")
         return
     shape = base["architecture"]
     width, heads = shape["hidden_size"], shape["heads"]
@@ -54,19 +53,22 @@ def _check_base(key: str, base: Section) -> Iterator[str]:
         yield line(f"{key}.examples", f"right, wrong_rule and slip sum to {total:g}", "a sum of 1")
 
 
-def _check_revision(key: str, policy: Section) -> Iterator[str]:
-    """A hub id is two words with a slash that name no local folder."""
-    path = policy["path"]
-    if HUB_ID.fullmatch(path) and not Path(path).exists() and not policy["revision"]:
-        allowed = "a commit of the hub repository (or a path that is an existing folder)"
-        yield line(f"{key}.revision", f"missing for the hub id {path}", allowed)
+def _check_pinned(key: str, policy: str, revision: str, named: str) -> Iterator[str]:
+    """A hub id is two words with a slash that name no local folder; `named`: the key that has it."""
+    if HUB_ID.fullmatch(policy) and not Path(policy).exists() and not COMMIT.fullmatch(revision):
+        wrong = f"{revision} is no commit" if revision else "missing"
+        allowed = (
+            "a commit of 40 hexadecimal digits (the newest one is printed by `git ls-remote "
+            f"https://huggingface.co/{policy} HEAD`), or a {named} that is an existing folder"
+        )
+        yield line(key, f"{wrong} for the hub id {policy}", allowed)
 
 
 def _check_holdout(data: Section) -> Iterator[str]:
     holdout = data["train"]["holdout"]
     tasks = [task for task, section in data["evaluation"].items() if section["source"]["kind"] == "holdout"]
     if any(source["kind"] == "holdout" for source in data["train"]["sources"]):
-        yield line("data.train.sources", "a holdout cannot be trained on", "kinds synthetic, jsonl")
+        yield line("data.train.sources", "a holdout cannot be trained on", "kinds synthetic, jsonl, hub")
     for task in tasks:
         key = f"data.evaluation.{task}.source"
         if holdout is None:
@@ -94,7 +96,9 @@ def _check_programs(config: Section) -> Iterator[str]:
             yield line(f"{key}.template", wrong, "plain")
         if any(source["kind"] == "synthetic" for source in section.get("sources", [section.get("source")])):
             yield line(
-                key, "verifier code needs tests", "a jsonl source with tests_field and entry_point_field"
+                key,
+                "verifier code needs tests",
+                "a jsonl source with tests_field and entry_point_field, or a hub source of schema humaneval",
             )
     for name, task in tasks.items():
         verifier = data["evaluation"].get(name, {}).get("verifier")
@@ -205,7 +209,7 @@ def _check_external_policies(study: Section) -> Iterator[str]:
     for number, policy in enumerate(study["external_policies"]):
         key = f"precision.external_policies.{number}"
         run = policy["arm"], policy["seed"]
-        yield from _check_revision(key, policy)
+        yield from _check_pinned(f"{key}.revision", policy["path"], policy["revision"], "path")
         if policy["name"] in names:
             yield line(f"{key}.name", f"{policy['name']} is taken", "a name of its own")
         if policy["arm"] == "base":
@@ -223,9 +227,8 @@ def _check_repair(repair: Section) -> Iterator[str]:
         yield line("repair.model", f"{model} is not asked by solver mutations", '"", or another solver')
     if solver != "mutations" and not model:
         yield line("repair.model", f"missing for solver {solver}", "a policy's folder or a model's name")
-    if solver == "engine" and HUB_ID.fullmatch(model) and not (Path(model).exists() or repair["revision"]):
-        allowed = "a commit of the hub repository (or a model that is an existing folder)"
-        yield line("repair.revision", f"missing for the hub id {model}", allowed)
+    if solver == "engine":
+        yield from _check_pinned("repair.revision", model, repair["revision"], "model")
     low, high = repair["target"]
     if not low < high:
         yield line("repair.target", f"{low:g} is not below {high:g}", "two increasing rates")

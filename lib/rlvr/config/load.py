@@ -1,14 +1,15 @@
 """From what a person wrote to a complete and sound config; the only reader of raw config mappings."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from rlvr.config.contradictions import HUB_ID, find_contradictions
+from rlvr.config.contradictions import find_contradictions
+from rlvr.config.places import data_sources, policies
 from rlvr.config.schema import fill_defaults, find_problems, read_schema
 from rlvr.errors import UserError
+from rlvr.hub import HUB_ID
 
 Config = dict[str, Any]
 
@@ -42,38 +43,23 @@ def load_config(path: str | Path) -> Config:
 
 
 def check_data_files(config: Config) -> None:
-    """Raise one ConfigError that names every local file or model of a valid config that is not there."""
+    """Raise one ConfigError that names every local file or model of a valid config that is not there.
+
+    What is on the hub is not looked for: a job whose files have not been fetched says so.
+    """
     root = Path(config["data_root"])
     missing = [
-        f"{key}.path: the file {root / section['path']} does not exist"
-        for key, section in _file_sections(config)
-        if not (root / section["path"]).is_file()
+        f"{key}.path: the file {root / source['path']} does not exist"
+        for key, source in data_sources(config)
+        if "path" in source and not (root / source["path"]).is_file()
     ]
     missing += [
-        f"{key}.path: the folder {policy['path']} does not exist, and it is no hub id"
-        for key, policy in _policy_sections(config)
-        if not Path(policy["path"]).is_dir() and not HUB_ID.fullmatch(policy["path"])
+        f"{key}: the folder {path} does not exist, and it is no hub id"
+        for key, path, _ in policies(config)
+        if not Path(path).is_dir() and not HUB_ID.fullmatch(path)
     ]
     if missing:
         where = f"data_root is {config['data_root'] or 'empty'} (from {Path.cwd()})"
         advice = "put the files there, or set data_root to the folder that has them"
         lines = "\n".join(f"  {line}" for line in missing)
         raise ConfigError(f"files are missing; {where}; {advice}:\n{lines}")
-
-
-def _file_sections(config: Config) -> Iterator[tuple[str, Config]]:
-    for number, source in enumerate(config["data"]["train"]["sources"]):
-        if source["kind"] == "jsonl":
-            yield f"data.train.sources.{number}", source
-    for task, data in config["data"]["evaluation"].items():
-        if data["source"]["kind"] == "jsonl":
-            yield f"data.evaluation.{task}.source", data["source"]
-    if config["base"].get("examples", {}).get("kind") == "jsonl":
-        yield "base.examples", config["base"]["examples"]
-
-
-def _policy_sections(config: Config) -> Iterator[tuple[str, Config]]:
-    if config["base"]["kind"] == "pretrained":
-        yield "base", config["base"]
-    for number, policy in enumerate(config["precision"]["external_policies"]):
-        yield f"precision.external_policies.{number}", policy

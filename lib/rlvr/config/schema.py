@@ -44,17 +44,25 @@ Explanation = Iterator[tuple[list[str], str]]
 @cache
 def read_schema() -> dict[str, Any]:
     """The schema as written in config/schema.yaml."""
-    return yaml.safe_load(SCHEMA_PATH.read_text(encoding="utf-8"))
+    # The C parser, where PyYAML has it: every start of Snakemake reads this long file.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return yaml.load(SCHEMA_PATH.read_text(encoding="utf-8"), Loader=loader)
 
 
 @cache
 def registered_names(word: str) -> tuple[str, ...]:
-    """The names that the package registers under `word`: verifiers, templates or families."""
+    """The names that the package registers under `word`: verifiers, templates, families or row schemas."""
     from rlvr.data.families import FAMILIES
+    from rlvr.data.hub_schemas import ROW_SCHEMAS
     from rlvr.data.templates import TEMPLATES
     from rlvr.verify.registry import VERIFIERS
 
-    registries = {"verifiers": VERIFIERS, "templates": TEMPLATES, "families": FAMILIES}
+    registries = {
+        "verifiers": VERIFIERS,
+        "templates": TEMPLATES,
+        "families": FAMILIES,
+        "row schemas": ROW_SCHEMAS,
+    }
     return tuple(registries[word])
 
 

@@ -34,11 +34,35 @@ class JsonlSource:
 
 
 @dataclass(frozen=True)
+class HubSource:
+    """Rows of a data set of the Hugging Face hub at one commit, read from the hub cache (`rlvr.hub`)."""
+
+    kind: Literal["hub"]
+    repo: str
+    revision: str
+    # What the upload's columns mean, by name (`rlvr.data.hub_schemas`).
+    schema: str
+    split: str
+    # Subsets (configs) of the upload, read one after the other; none for its only or default one.
+    subsets: tuple[str, ...] = ()
+    # As in a local file.
+    overlap_field: str = ""
+    excluded_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class HoldoutSource:
     """The rows held out of the training sources (`data.train.holdout`)."""
 
     kind: Literal["holdout"]
 
 
-Source = SyntheticSource | JsonlSource | HoldoutSource
-SOURCE_KINDS = {"synthetic": SyntheticSource, "jsonl": JsonlSource, "holdout": HoldoutSource}
+# What has rows of its own.
+RowSource = SyntheticSource | JsonlSource | HubSource
+Source = RowSource | HoldoutSource
+SOURCE_KINDS = {
+    "synthetic": SyntheticSource,
+    "jsonl": JsonlSource,
+    "hub": HubSource,
+    "holdout": HoldoutSource,
+}

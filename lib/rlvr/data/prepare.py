@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from rlvr.config.data import EvaluationDataConfig, HoldoutConfig, TrainDataConfig
-from rlvr.config.sources import HoldoutSource, JsonlSource, SyntheticSource
+from rlvr.config.sources import HoldoutSource, HubSource, JsonlSource, RowSource
+from rlvr.data.hub_rows import load_hub_rows
 from rlvr.data.overlap import Deduplicated, drop_duplicates, drop_overlap
 from rlvr.data.problem import Problem
 from rlvr.data.rows import DataError, load_rows, source_path
@@ -16,8 +17,6 @@ from rlvr.data.templates import apply_template
 from rlvr.files import read_json, read_jsonl, sha256_file, write_json, write_jsonl
 
 log = logging.getLogger(__name__)
-
-FileOrFamily = SyntheticSource | JsonlSource
 
 
 def read_problems(path: str | Path) -> list[Problem]:
@@ -34,7 +33,7 @@ class LoadedSources:
 
 
 def load_sources(
-    sources: Iterable[FileOrFamily], task: str, verifier: str, data_root: str | Path
+    sources: Iterable[RowSource], task: str, verifier: str, data_root: str | Path
 ) -> LoadedSources:
     """Load sources in order, without duplicates.
 
@@ -43,7 +42,10 @@ def load_sources(
     problems: dict[str, Problem] = {}
     entries = []
     for source in sources:
-        rows = load_rows(source, task, verifier, data_root)
+        if isinstance(source, HubSource):
+            rows = load_hub_rows(source, task, verifier)
+        else:
+            rows = load_rows(source, task, verifier, data_root)
         for problem in rows.problems:
             if problem.id in problems:
                 raise DataError(f"id {problem.id!r} of {source} is already in another source of {task}")
@@ -56,6 +58,8 @@ def load_sources(
         }
         if isinstance(source, JsonlSource):
             entry["sha256"] = sha256_file(source_path(source, data_root))
+        if isinstance(source, HubSource):
+            entry |= {"repeats_dropped": rows.repeats_dropped, "files": dict(rows.files)}
         entries.append(entry)
     found = drop_duplicates(problems.values())
     facts = {
@@ -63,7 +67,7 @@ def load_sources(
         "rows_read": sum(entry["rows_read"] for entry in entries),
         "near_copies_dropped": sum(entry["near_copies_dropped"] for entry in entries),
         "excluded": sum(entry["excluded"] for entry in entries),
-        "duplicates_dropped": found.duplicates,
+        "duplicates_dropped": found.duplicates + sum(entry.get("repeats_dropped", 0) for entry in entries),
         "conflicting_answers_dropped": found.conflicts,
     }
     return LoadedSources(found, facts)

@@ -3,8 +3,8 @@
 import gzip
 import json
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,12 +22,18 @@ class DataError(UserError):
 
 @dataclass(frozen=True)
 class LoadedRows:
-    """The problems of one source; of the `rows_read` the near copies and excluded ids are not among them."""
+    """The problems of one source: of the `rows_read`, all but near copies, excluded ids and repeats.
+
+    `repeats_dropped`: rows that are the same as an earlier one to the id, of uploads that repeat their rows.
+    `files`: SHA-256 of the files read, by name.
+    """
 
     problems: tuple[Problem, ...]
     rows_read: int
     near_copies_dropped: int = 0
     excluded: int = 0
+    repeats_dropped: int = 0
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 def source_path(source: JsonlSource | PairsSource, data_root: str | Path) -> Path:
@@ -134,29 +140,34 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 @dataclass(frozen=True)
-class _RowReader:
-    """The fields of one row, checked."""
+class RowReader:
+    """The fields of one row, checked; `path` and `number` say where it stands."""
 
-    path: Path
+    path: Path | str
     number: int
     row: dict[str, Any]
 
     def error(self, message: str) -> DataError:
+        """The error of this row."""
         return DataError(f"{self.path}:{self.number}: {message}")
 
     def field(self, name: str) -> Any:
+        """The value of a field; DataError if there is none."""
         if name not in self.row:
             raise self.error(f"field {name!r} is missing; the row has {', '.join(self.row) or 'no fields'}")
         return self.row[name]
 
     def text(self, name: str) -> str:
+        """A field as a text that is not empty (a whole number as it is written); else DataError."""
         return self._checked(name, self.field(name))
 
     def _checked(self, name: str, value: Any) -> str:
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
         if not isinstance(value, str):
-            raise self.error(f"{name} must be a string or a number, not {json.dumps(value)[:40]}")
+            raise self.error(
+                f"{name} must be a string or a number, not {json.dumps(value, default=repr)[:40]}"
+            )
         if not value.strip():
             raise self.error(f"{name} is empty")
         try:
@@ -202,13 +213,11 @@ class _RowReader:
         )
 
 
-def _included_rows(
-    path: Path, id_field: str, excluded_ids: Sequence[str]
-) -> Iterator[tuple[str, _RowReader]]:
+def _included_rows(path: Path, id_field: str, excluded_ids: Sequence[str]) -> Iterator[tuple[str, RowReader]]:
     """Id and reader of each row but the excluded ones; an id twice, or excluded without a row: DataError."""
     lines_by_id: dict[str, int] = {}
     for number, row in json_lines(path):
-        reader = _RowReader(path, number, row)
+        reader = RowReader(path, number, row)
         identity = reader.text(id_field)
         if identity in lines_by_id:
             raise reader.error(f"id {identity!r} is already that of line {lines_by_id[identity]}")

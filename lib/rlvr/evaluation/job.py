@@ -45,6 +45,6 @@ class EvaluationFiles:
     problems: tuple[str, ...]
     result: str
     samples: str
-    kl: str | None
     checkpoints: str
+    kl: str | None = None
     snapshots: str | None = None

@@ -15,8 +15,10 @@ from rlvr.evaluation.records import KlResult, RunLabel, Snapshot, SuiteResult, T
 from rlvr.files import write_jsonl
 from rlvr.models.weights import weight_hash
 from rlvr.provenance import environment, hash_inputs, resume_identity
+from rlvr.sigterm import Request, end_after, noted_sigterm
 from rlvr.sources import code_digest
-from rlvr.training.checkpoint import clear_checkpoints, load_checkpoint, only_process, save_checkpoint
+from rlvr.training.checkpoint import clear_checkpoints, load_checkpoint, save_checkpoint
+from rlvr.training.owner import only_process
 from rlvr.verify.registry import Judge, describe_isolation
 
 # Tasks of seconds need no checkpoint of their own.
@@ -42,15 +44,18 @@ def evaluate_policy(
         _evaluate(job, files, verification_workers, code or code_digest(__file__))
 
 
-def _checkpointing(folder: str, findings: Findings, identity: str) -> Callable[[], None]:
-    """A function that saves the findings if the last time was long ago."""
+def _checkpointing(folder: str, findings: Findings, identity: str, sigterm: Request) -> Callable[[], None]:
+    """A function that saves the findings if the last time was long ago; after a SIGTERM it ends the job."""
     saved_at = time.monotonic()
 
     def save() -> None:
         nonlocal saved_at
-        if time.monotonic() - saved_at > CHECKPOINT_SECONDS:
-            save_checkpoint(folder, len(findings.tasks) + len(findings.drift), asdict(findings), identity)
+        ends, found = sigterm.came, len(findings.tasks) + len(findings.drift)
+        if ends or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+            save_checkpoint(folder, found, asdict(findings), identity)
             saved_at = time.monotonic()
+        if ends:
+            end_after(f"{found} measured tasks")
 
     return save
 
@@ -96,8 +101,8 @@ def _evaluate(job: EvaluationJob, files: EvaluationFiles, verification_workers: 
     problems = {task: read_problems(path) for task, path in zip(job.tasks, files.problems, strict=True)}
     saved = load_checkpoint(files.checkpoints, identity)
     findings = Findings(**saved[1]) if saved else Findings()
-    save = _checkpointing(files.checkpoints, findings, identity)
-    with Judge(verification_workers, job.verification) as judge:
+    with Judge(verification_workers, job.verification) as judge, noted_sigterm() as sigterm:
+        save = _checkpointing(files.checkpoints, findings, identity, sigterm)
         _sample_policy(evaluation, problems, judge, findings, save)
         if files.snapshots is not None:
             _sample_snapshots(evaluation, Path(files.snapshots), problems, judge, findings, save)

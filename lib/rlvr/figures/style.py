@@ -41,11 +41,13 @@ def new_figure(height: float) -> Figure:
 
 
 def arm_looks(arms: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Colour, marker and line style by arm; arms stay apart without colour up to eight."""
+    """Colour, marker and line style by arm; arms stay apart without colour up to eight, with it up to 64."""
     colours = sns.color_palette("colorblind", len(MARKERS))
+    # Each further eight have the same colours with the next one's marker and line.
     return {
-        arm: {"color": colours[i % 8], "marker": MARKERS[i % 8], "linestyle": LINES[i % 8]}
+        arm: {"color": colours[i % 8], "marker": MARKERS[shape % 8], "linestyle": LINES[shape % 8]}
         for i, arm in enumerate(arms)
+        for shape in [i + i // 8]
     }
 
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from rlvr.errors import UserError
 from rlvr.files import read_json, write_json
+from rlvr.hub import HUB_ID, MODEL_FILES, HubRepository, cached_snapshot
 from rlvr.models.decoder import Decoder
 from rlvr.models.decoder_config import DecoderConfig
 from rlvr.models.tokenizers import SmallTokenizer, TextTokenizer
@@ -24,25 +25,15 @@ GENERATION_CONFIG_FILE = "generation_config.json"
 
 
 def policy_folder(path: str | Path, revision: str = "") -> Path:
-    """The local folder of a policy: `path` itself, or the snapshot of the hub id `path` at `revision`."""
+    """The local folder of a policy: `path` itself, or the hub id `path` at commit `revision` in the cache.
+
+    The network is never asked. No folder and no hub id that is pinned and fetched: UserError.
+    """
     if Path(path).is_dir():
         return Path(path)
-    if not revision:
-        raise UserError(
-            f"{path}: no such folder; if it is a hub id, pin its revision (a commit hash), so that every run "
-            "starts from the same weights"
-        )
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(str(path), revision=revision))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise UserError(
-            f"{path} at revision {revision} is neither a folder nor could it be fetched: {error}\n"
-            f"On a machine with network: hf download {path} --revision {revision}; then copy the cache "
-            "folder (HF_HOME) here, or give the downloaded folder as the path"
-        ) from error
+    if not HUB_ID.fullmatch(str(path)):
+        raise UserError(f"{path}: no such folder, and no hub id (owner/name)")
+    return cached_snapshot(HubRepository("model", str(path), revision), MODEL_FILES)
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:

@@ -42,8 +42,8 @@ class TrainingLoad:
 
     @property
     def positions(self) -> int:
-        """The longest row."""
-        return self.prompt + self.response
+        """Tokens of the longest row that are computed: the last one drawn never is."""
+        return self.prompt + self.response - 1
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,15 @@ class TrainingMemory:
     parts: tuple[Part, ...]
     gathered: int
 
-    def size(self, name: str) -> int:
-        """Bytes of a part on one GPU that holds all; 0 if the mode has none."""
-        return sum(part.size for part in self.parts if part.name == name)
+    def largest(self, name: str) -> int:
+        """Bytes of a part on one device, in the phase that has most of it; 0 if the mode has none."""
+        own = [part for part in self.parts if part.name == name]
+        lasting = sum(part.size for part in own if part.phase == "always")
+        return lasting + max((part.size for part in own if part.phase != "always"), default=0)
+
+    def is_sharded(self, name: str) -> bool:
+        """Whether a part is divided among GPUs."""
+        return any(part.sharded for part in self.parts if part.name == name)
 
     @property
     def trained(self) -> int:
@@ -227,7 +233,7 @@ def _saved_per_pair(sizes: DecoderConfig, mode: PrecisionMode, load: TrainingLoa
     """
     number = BYTES[mode.compute]
     if mode.dropout.rate or (widened and load.positions <= SHORT):
-        return 4 + (4 if widened else number) + (5 if mode.dropout.rate else 0)
+        return 4 + (4 if widened else number) + (1 if mode.dropout.rate else 0)
     grouped = sizes.kv_heads != sizes.heads
     return 4 if load.device == "cuda" and number == BYTES["float32"] and grouped else 0
 
@@ -238,7 +244,7 @@ MOST_GPUS = 1024
 
 
 def fewest_gpus(memory: TrainingMemory, gpu_bytes: float) -> int | None:
-    """The fewest GPUs of this size on which the job fits when sharded; None if what each needs is too much."""
+    """The fewest GPUs of this size on which the job fits when sharded; None if no number is enough."""
     usable = USABLE_SHARE * gpu_bytes
     return next((gpus for gpus in range(1, MOST_GPUS + 1) if memory.peak(gpus) <= usable), None)
 

@@ -74,9 +74,8 @@ def policy_shape(key: str, base: Mapping[str, Any], built: Path, model_config: s
     if base["kind"] == "tiny":
         return PolicyShape(f"{key} (tiny)", f"{key}.architecture", _tiny_sizes(base), folder)
     name = base["path"]
-    if folder is None and Path(name).is_dir():
-        folder = Path(name)
-    file = Path(model_config) if model_config else folder / CONFIG_FILE if folder else _cached(base)
+    folder = folder or _fetched(base)
+    file = Path(model_config) if model_config else folder / CONFIG_FILE if folder else None
     if file is not None:
         return PolicyShape(name, str(file), _read_sizes(file), folder)
     if name in KNOWN_SHAPES:
@@ -106,12 +105,14 @@ def _tiny_sizes(base: Mapping[str, Any]) -> DecoderConfig:
     )
 
 
-def _cached(base: Mapping[str, Any]) -> Path | None:
-    """config.json of a hub id in the local hub cache; nothing is fetched."""
+def _fetched(base: Mapping[str, Any]) -> Path | None:
+    """A local folder, or that of a hub id in the hub cache; nothing is fetched."""
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(base["path"], CONFIG_FILE, revision=base["revision"] or None)
-    return Path(found) if isinstance(found, str) else None
+    if Path(base["path"]).is_dir():
+        return Path(base["path"])
+    found = try_to_load_from_cache(base["path"], CONFIG_FILE, revision=base["revision"])
+    return Path(found).parent if isinstance(found, str) else None
 
 
 def _read_sizes(file: Path) -> DecoderConfig:

@@ -19,6 +19,7 @@ from rlvr.repair.summary import summary_markdown
 from rlvr.repair.task import DROPOUT_SOURCE
 from rlvr.repair.worker_program import PRELOAD
 from rlvr.sources import code_digest
+from rlvr.training.owner import only_process
 from rlvr.verify.sandbox.client import Sandbox
 from rlvr.verify.sandbox.rungs import isolation
 
@@ -42,25 +43,26 @@ def run_calibration(
     that was cut off goes on after it; the folder goes when all is written. Neither `parallel` nor a cut
     changes a result, timings excepted.
     """
-    checkpoints = _Checkpoints(Path(files.checkpoints), config)
-    pending = [number for number in range(config.runs) if number not in checkpoints.records]
-    if pending:
-        with (
-            Sandbox(slots=parallel, require_isolation=require_isolation, preload=PRELOAD) as sandbox,
-            open_solver(config, sandbox, device, parallel) as solver,
-        ):
-            grader = Grader(sandbox, config.time_limit_s)
-            for start in range(0, len(pending), parallel):
-                batch = pending[start : start + parallel]
-                for attempt in solve_and_grade(solver, grader, batch):
-                    checkpoints.keep(make_record(attempt, ORIGINAL_SHA256))
-    records = [checkpoints.records[number] for number in range(config.runs)]
-    calibration = Calibration(config, tuple(records))
-    write_jsonl(files.transcripts, (_transcript(record) for record in records))
-    write_text(files.summary, summary_markdown(calibration))
-    write_json(files.provenance, _provenance(config))
-    write_json(files.results, result_record(calibration))
-    remove(Path(files.checkpoints))
+    with only_process(files.checkpoints):
+        checkpoints = _Checkpoints(Path(files.checkpoints), config)
+        pending = [number for number in range(config.runs) if number not in checkpoints.records]
+        if pending:
+            with (
+                Sandbox(slots=parallel, require_isolation=require_isolation, preload=PRELOAD) as sandbox,
+                open_solver(config, sandbox, device, parallel) as solver,
+            ):
+                grader = Grader(sandbox, config.time_limit_s)
+                for start in range(0, len(pending), parallel):
+                    batch = pending[start : start + parallel]
+                    for attempt in solve_and_grade(solver, grader, batch):
+                        checkpoints.keep(make_record(attempt, ORIGINAL_SHA256))
+        records = [checkpoints.records[number] for number in range(config.runs)]
+        calibration = Calibration(config, tuple(records))
+        write_jsonl(files.transcripts, (_transcript(record) for record in records))
+        write_text(files.summary, summary_markdown(calibration))
+        write_json(files.provenance, _provenance(config))
+        write_json(files.results, result_record(calibration))
+        remove(Path(files.checkpoints))
     return calibration
 
 

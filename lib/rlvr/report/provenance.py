@@ -47,7 +47,7 @@ def _source(source: Any) -> str:
         return ", ".join(map(_source, source))
     if not isinstance(source, Mapping):
         return str(source)
-    names = [str(source[key]) for key in ("path", "family", "split") if source.get(key)]
+    names = [str(source[key]) for key in ("path", "repo", "revision", "family", "split") if source.get(key)]
     return " ".join([str(source.get("kind", "")), *names]).strip()
 
 

@@ -1,13 +1,12 @@
 """An interval of a variance ratio by inverting the permutation test: holds without normal data."""
 
 import math
-from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from rlvr.statistics.samples import Array
-from rlvr.statistics.splits import Splits, all_splits, random_splits
+from rlvr.statistics.splits import Splits, all_splits, seeded_splits
 from rlvr.statistics.variance import TIE, RatioInterval, varied_arms
 
 # Fewer splits than the test's: a limit moves by about 1 % only, and each is found in some 30 passes.
@@ -43,11 +42,10 @@ def permutation_variance_ratio_interval(
     return RatioInterval(ratio, ratio * math.exp(-above), ratio * math.exp(below))
 
 
-@cache
 def _splits(n: int, chosen: int, seed: int) -> tuple[Splits, bool]:
     if math.comb(n, chosen) <= MAX_SPLITS:
         return all_splits(n, chosen), True
-    return random_splits(n, chosen, MAX_SPLITS - 1, np.random.default_rng(seed)), False
+    return seeded_splits(n, chosen, MAX_SPLITS - 1, seed), False
 
 
 def _critical_log_ratio(reference: Array, treatment: Array, alpha: float, seed: int) -> float:

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from rlvr.statistics.samples import Array, as_sample, rounding_variance
-from rlvr.statistics.splits import Splits, all_splits, random_splits
+from rlvr.statistics.splits import Splits, all_splits, seeded_splits
 
 # In a mean over tasks a zero variance must not swallow the other tasks: log ratios are cut to ±this.
 LOG_RATIO_LIMIT = 50.0
@@ -131,10 +131,7 @@ def variance_ratio_permutation_test(
     pooled = np.concatenate([side - side.mean(axis=0) for side in (reference, treatment)])
     n, chosen = len(pooled), len(treatment)
     exact = math.comb(n, chosen) <= max_splits
-    if exact:
-        splits = all_splits(n, chosen)
-    else:
-        splits = random_splits(n, chosen, monte_carlo, np.random.default_rng(seed))
+    splits = all_splits(n, chosen) if exact else seeded_splits(n, chosen, monte_carlo, seed)
     # Of all splits of equal arms the first half are the mirror images of the second.
     mirrored = exact and 2 * chosen == n
     compared = splits[: len(splits) // 2] if mirrored else splits

@@ -3,14 +3,19 @@
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
+
 Verdict = Literal["supported", "refuted", "inconclusive"]
 
 
 def holm(pvalues: Sequence[float]) -> list[float]:
     """Holm's step-down adjusted p values (Holm 1979), in the order given."""
-    from statsmodels.stats.multitest import multipletests
-
-    return [float(p) for p in multipletests(pvalues, method="holm")[1]] if len(pvalues) else []
+    values = np.asarray(pvalues, dtype=np.float64)
+    order = values.argsort(kind="stable")
+    stepped = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
+    adjusted = np.empty(len(values))
+    adjusted[order] = np.minimum(stepped, 1.0)
+    return adjusted.tolist()
 
 
 def equivalence_verdict(pvalue: float, low: float, high: float, margin: float, alpha: float) -> Verdict:

@@ -26,8 +26,9 @@ from rlvr.optim import AdamW
 from rlvr.precision import torch_dtype
 from rlvr.provenance import hash_inputs, resume_identity
 from rlvr.sources import code_digest
-from rlvr.training.checkpoint import clear_checkpoints, load_checkpoint, only_process, save_checkpoint
+from rlvr.training.checkpoint import clear_checkpoints, load_checkpoint, save_checkpoint
 from rlvr.training.examples import open_examples
+from rlvr.training.owner import only_process
 from rlvr.training.sft import METRIC_COLUMNS, Sft
 
 logger = logging.getLogger(__name__)

@@ -1,16 +1,11 @@
 """Checkpoints of a running job: outside its declared outputs, checksummed, bound to config and code."""
 
-import fcntl
 import logging
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from rlvr.errors import UserError
 from rlvr.files import atomic_path, read_json, remove, sha256_file, write_json
 
 logger = logging.getLogger(__name__)
@@ -57,30 +52,11 @@ def load_checkpoint(folder: str | Path, identity: str) -> tuple[int, dict[str, A
     return None
 
 
-@contextmanager
-def only_process(folder: str | Path) -> Iterator[None]:
-    """Hold the folder's lock; UserError if another living process holds it.
-
-    After `kill -9` of Snakemake its jobs live on, and a rerun would start a second one on the same files.
-    The kernel releases the lock when its process ends, however it ends.
-    """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise UserError(
-                f"process {lock.read().strip()} still works on {folder}; "
-                "wait until it ends, or end it, and run again"
-            ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield
-
-
 def clear_checkpoints(folder: str | Path) -> None:
-    """Remove the checkpoints of a job that has succeeded."""
-    remove(Path(folder))
+    """Remove the checkpoints of a job that has succeeded; a kill in the middle leaves no half of them."""
+    folder = Path(folder)
+    cleared = folder.with_name(f".{folder.name}.cleared")
+    remove(cleared)
+    if folder.is_dir():
+        folder.rename(cleared)
+        remove(cleared)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from rlvr.config.precision import GrpoConfig
 from rlvr.data.problem import Problem
 from rlvr.rollout.engine import RolloutEngine
+from rlvr.sigterm import end_after, noted_sigterm
 from rlvr.training.advantage import Estimator
 from rlvr.training.batch import TrainingBatch, batch_metrics, make_batch, response_log_probs
 from rlvr.training.groups import Group, collect_groups
@@ -154,18 +155,22 @@ def train(
 
     `after_step` is called after every step, before its checkpoint, and `save` every `checkpoint_every_steps`
     steps but after the last. Numbers that are not finite raise FloatingPointError; `state` then holds the
-    steps before.
+    steps before. After a SIGTERM the step is finished and saved, and Terminated raised.
     """
     config = setting.config
     progress = Progress(config.steps, first=state.step)
-    while state.step < config.steps:
-        started = time.perf_counter()
-        row, records = train_step(setting, state.step)
-        state.step += 1
-        state.metrics.append(row)
-        state.rollouts.extend(records)
-        state.seconds += time.perf_counter() - started
-        progress.report(row)
-        after_step(state)
-        if state.step % config.checkpoint_every_steps == 0 and state.step < config.steps:
-            save(state)
+    with noted_sigterm() as sigterm:
+        while state.step < config.steps:
+            started = time.perf_counter()
+            row, records = train_step(setting, state.step)
+            state.step += 1
+            state.metrics.append(row)
+            state.rollouts.extend(records)
+            state.seconds += time.perf_counter() - started
+            progress.report(row)
+            after_step(state)
+            if sigterm.came:
+                save(state)
+                end_after(f"step {state.step} of {config.steps}")
+            if state.step % config.checkpoint_every_steps == 0 and state.step < config.steps:
+                save(state)

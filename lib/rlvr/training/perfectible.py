@@ -21,9 +21,11 @@ from rlvr.rollout.engine import RolloutEngine
 from rlvr.rollout.judged import draw_rollouts, judge_rollouts
 from rlvr.rollout.opening import open_engine
 from rlvr.rollout.streams import named_generator
+from rlvr.sigterm import end_after, noted_sigterm
 from rlvr.sources import code_digest
-from rlvr.training.checkpoint import clear_checkpoints, load_checkpoint, only_process, save_checkpoint
+from rlvr.training.checkpoint import clear_checkpoints, load_checkpoint, save_checkpoint
 from rlvr.training.groups import training_sampling
+from rlvr.training.owner import only_process
 from rlvr.training.prompts import fitting_problems
 from rlvr.verify.registry import Judge
 
@@ -100,16 +102,23 @@ def _sample(
     checkpoints: str,
     identity: str,
 ) -> list[int]:
-    """Right responses of each problem, from a checkpoint on where there is one."""
+    """Right responses of each problem, from a checkpoint on where there is one.
+
+    After a SIGTERM the chunk is finished and saved, and Terminated raised.
+    """
     saved = load_checkpoint(checkpoints, identity)
     right: list[int] = saved[1]["right"] if saved else []
     saved_at = time.monotonic()
-    for counts in _count_right(job, problems[len(right) :], engine, judge):
-        right += counts
-        logger.info("%d of %d problems sampled", len(right), len(problems))
-        if time.monotonic() - saved_at > CHECKPOINT_SECONDS:
-            save_checkpoint(checkpoints, len(right), {"right": right}, identity)
-            saved_at = time.monotonic()
+    with noted_sigterm() as sigterm:
+        for counts in _count_right(job, problems[len(right) :], engine, judge):
+            right += counts
+            logger.info("%d of %d problems sampled", len(right), len(problems))
+            ends = sigterm.came
+            if ends or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+                save_checkpoint(checkpoints, len(right), {"right": right}, identity)
+                saved_at = time.monotonic()
+            if ends:
+                end_after(f"{len(right)} of {len(problems)} problems")
     return right
 
 

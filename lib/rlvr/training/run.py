@@ -28,12 +28,13 @@ from rlvr.rollout.engine import RolloutEngine
 from rlvr.rollout.opening import open_engine
 from rlvr.sources import code_digest
 from rlvr.training.advantage import Estimator
-from rlvr.training.checkpoint import clear_checkpoints, load_checkpoint, only_process, save_checkpoint
+from rlvr.training.checkpoint import clear_checkpoints, load_checkpoint, save_checkpoint
 from rlvr.training.dtype_contract import DtypeContract
 from rlvr.training.grpo import Setting, TrainingState, train
 from rlvr.training.metrics import WeightTracker, write_tensorboard
 from rlvr.training.notes import inert_factors, notes
 from rlvr.training.optimizer import make_optimizer, trainable_policy
+from rlvr.training.owner import only_process
 from rlvr.training.prompts import fitting_problems
 from rlvr.training.update import Updater, make_scaler
 from rlvr.verify.registry import Judge, describe_isolation
@@ -113,6 +114,7 @@ class Trainer:
         self.scaler = make_scaler(self.mode, self.device)
         self.estimator = Estimator(job.training.advantage, job.training.group_size)
         self.contract = DtypeContract(self.mode)
+        self.dtypes_before: dict[str, str] = {}
         self.prompts: dict[str, int] = {}
         self.isolation: dict[str, Any] | None = None
 
@@ -169,6 +171,7 @@ class Trainer:
         if self.scaler is not None:
             self.scaler.load_state_dict(saved["scaler"])
         self.estimator.load_state_dict(saved["estimator"])
+        self.dtypes_before = saved["dtypes"]
         return TrainingState(**saved["state"])
 
     def save(self, state: TrainingState) -> None:
@@ -178,6 +181,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict() if self.scaler is not None else {},
             "estimator": self.estimator.state_dict(),
+            "dtypes": self.dtypes_before | self.contract.realised,
             "state": vars(state),
         }
         save_checkpoint(self.checkpoints, state.step, everything, self.identity)
@@ -195,7 +199,8 @@ class Trainer:
         return {
             "flags": self.flags
             | {"16_bit_products_in_float32": multiplied_in_float32(self.device.type, compute)},
-            "dtypes": self.contract.realised,
+            # A run that was stopped after its last step has no step left that shows all of them again.
+            "dtypes": self.dtypes_before | self.contract.realised,
             "prompts": self.prompts,
             "isolation": self.isolation,
             "movable_fraction_of_base": self.movable,

@@ -14,6 +14,7 @@ from torch import nn
 from rlvr.config.policy import SftConfig
 from rlvr.objectives import sft_microbatch_train_step
 from rlvr.policy import collate, get_response_log_probs
+from rlvr.sigterm import end_after, noted_sigterm
 from rlvr.training.batch import trimmed_width
 from rlvr.training.examples import ExampleStream
 
@@ -163,16 +164,21 @@ class Sft:
     def run(self, checkpoint: Callable[[int, dict[str, Any]], None]) -> None:
         """Train to the end; `checkpoint(step, snapshot)` is called about CHECKPOINTS times on the way.
 
-        A gradient or a log-probability that is not finite raises FloatingPointError.
+        A gradient or a log-probability that is not finite raises FloatingPointError. After a SIGTERM the step
+        is finished and has its checkpoint, and Terminated is raised.
         """
         every = max(1, self.config.steps // CHECKPOINTS)
         before = self.state.seconds
         started = time.perf_counter()
-        while self.state.step < self.config.steps:
-            self._step()
-            self.state.seconds = before + time.perf_counter() - started
-            step = self.state.step
-            if step % self.config.log_every_steps == 0 or step == self.config.steps:
-                self._log(self.state.seconds)
-            if step % every == 0 and step < self.config.steps:
-                checkpoint(step, self.snapshot())
+        with noted_sigterm() as sigterm:
+            while self.state.step < self.config.steps:
+                self._step()
+                self.state.seconds = before + time.perf_counter() - started
+                step = self.state.step
+                if step % self.config.log_every_steps == 0 or step == self.config.steps:
+                    self._log(self.state.seconds)
+                if sigterm.came:
+                    checkpoint(step, self.snapshot())
+                    end_after(f"step {step} of {self.config.steps}")
+                if step % every == 0 and step < self.config.steps:
+                    checkpoint(step, self.snapshot())

@@ -21,6 +21,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from typing import Any, Literal, Self
 
+from rlvr.sigterm import sheltered_from_sigterm
 from rlvr.verify.worker import CPU_SHARE, main
 
 STARTUP_LIMIT_S = 120.0
@@ -131,14 +132,15 @@ class TimeLimitedPool:
         # Not `-m`: the package has imported the worker module already, and runpy warns about that.
         program = f"import sys; from {main.__module__} import main; main(sys.argv[1:])"
         arguments = [str(theirs.fileno()), self._factory, str(self._limit)]
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-c", program, *arguments],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            # SymPy walks through sets; a fixed hash seed makes verdicts the same in every run.
-            env={**os.environ, "PYTHONHASHSEED": "0"},
-        )
+        with sheltered_from_sigterm():
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-c", program, *arguments],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                # SymPy walks through sets; a fixed hash seed makes verdicts the same in every run.
+                env={**os.environ, "PYTHONHASHSEED": "0"},
+            )
         theirs.close()
         return _Worker(process, ours, time.monotonic() + STARTUP_LIMIT_S)
 

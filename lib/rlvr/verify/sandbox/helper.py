@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rlvr.sigterm import sheltered_from_sigterm
 from rlvr.verify.sandbox.forkserver import MAX_CONTROL_BYTES
 from rlvr.verify.sandbox.wire import (
     ClosedError,
@@ -110,7 +111,7 @@ class Helper:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- closed with the helper
         command = [*prefix, *python_command(executable), str(theirs.fileno()), _PACKAGE]
         libraries = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
-        with theirs:
+        with theirs, sheltered_from_sigterm():
             self._process = subprocess.Popen(
                 command,
                 pass_fds=[theirs.fileno()],

@@ -1,0 +1,106 @@
+"""Which GPUs a job may use, and which are in use by processes outside of the workflow."""
+
+import logging
+import os
+import pwd
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlvr.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+POOL_VARIABLE = "RLVR_GPUS"
+VISIBLE_VARIABLE = "CUDA_VISIBLE_DEVICES"
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """`name` as CUDA_VISIBLE_DEVICES has it, an index (nvidia-smi's order) or a UUID; `key` is the same for
+    all jobs: the UUID where it is known.
+    """
+
+    name: str
+    key: str
+
+    @property
+    def lock_name(self) -> str:
+        """Name of the file that is locked by who holds it."""
+        return re.sub(r"[^\w-]", "_", self.key) + ".lock"
+
+
+def _named(variable: str) -> list[str] | None:
+    """The devices that a variable lists; None if it is not set. -1 ends the list, as it does for CUDA."""
+    if variable not in os.environ:
+        return None
+    names = [name.strip() for name in os.environ[variable].split(",") if name.strip()]
+    return names[: names.index("-1")] if "-1" in names else names
+
+
+def given_by_scheduler() -> list[str] | None:
+    """What a SLURM job was given, empty if it does not say which; None outside of SLURM or without GPUs."""
+    if "SLURM_JOB_ID" not in os.environ:
+        return None
+    if "SLURM_STEP_GPUS" in os.environ:
+        return _named(VISIBLE_VARIABLE) or []
+    return _named(VISIBLE_VARIABLE)
+
+
+def job_gpus() -> list[Gpu]:
+    """The GPUs that a job may choose from: those of RLVR_GPUS, else of CUDA_VISIBLE_DEVICES, else all.
+
+    UserError for one that the machine does not have. Without nvidia-smi names are taken as they are.
+    """
+    found = dict(_query("--query-gpu=index,uuid"))
+    names = next(
+        (list_ for list_ in map(_named, (POOL_VARIABLE, VISIBLE_VARIABLE)) if list_ is not None), None
+    )
+    gpus = [Gpu(name, _key(name, found)) for name in (found if names is None else names)]
+    return list({gpu.key: gpu for gpu in gpus}.values())
+
+
+def _key(name: str, found: dict[str, str]) -> str:
+    if name in found:
+        return found[name]
+    matching = [uuid for uuid in found.values() if uuid.startswith(name)]
+    if len(matching) == 1:
+        return matching[0]
+    if found and (name.isdecimal() or name.startswith("GPU-")):
+        raise UserError(
+            f"{POOL_VARIABLE} or {VISIBLE_VARIABLE} names GPU {name}, but nvidia-smi lists "
+            f"{', '.join(f'{index} ({uuid})' for index, uuid in found.items())}"
+        )
+    return os.environ.get("SLURM_JOB_ID", "") + name  # the same index may be another GPU in another SLURM job
+
+
+def busy_gpus() -> dict[str, str]:
+    """By UUID, what computes there now, in words."""
+    return {
+        uuid: f"is used by process {pid} (user {_user(pid)}), which is no job of this workflow"
+        for uuid, pid in _query("--query-compute-apps=gpu_uuid,pid")
+    }
+
+
+def _user(pid: str) -> str:
+    try:
+        return pwd.getpwuid(Path(f"/proc/{pid}").stat().st_uid).pw_name
+    except (OSError, KeyError):  # in another container, or a user without a name
+        return "unknown"
+
+
+def _query(what: str) -> list[tuple[str, str]]:
+    """Pairs of values from nvidia-smi; nothing without it, or without a driver."""
+    command = ["nvidia-smi", what, "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    except FileNotFoundError:
+        return []
+    except subprocess.TimeoutExpired as error:
+        raise UserError(f"`{' '.join(command)}` does not answer; see to the driver of the GPUs") from error
+    if answer.returncode:
+        logger.warning("`%s` failed: %s", " ".join(command), (answer.stdout + answer.stderr).strip())
+        return []
+    lines = (line.split(",") for line in answer.stdout.splitlines() if line.count(",") == 1)
+    return [(first.strip(), second.strip()) for first, second in lines]

@@ -1,0 +1,153 @@
+"""What will not work, or will do nothing, in a planned study: each a sentence that names the key."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rlvr.plan.problems import training_problems
+from rlvr.plan.study import StudyToPlan
+from rlvr.precision import MODES, PrecisionMode
+
+Config = Mapping[str, Any]
+# Weights of a pretrained model about follow N(0, 0.02²), its initialisation.
+TYPICAL_STD = 0.02
+FEW_MOVABLE = 0.1
+# Bits of a significand, the hidden one included, and the exponent of the smallest normal number.
+_SIGNIFICANDS = {"float32": (24, -126), "bfloat16": (8, -126), "float16": (11, -14)}
+# Parameters from which training on a CPU is hopeless: a step of a billion takes about an hour.
+MANY_PARAMETERS = 10**9
+
+
+def normal_movable_fraction(lr: float, dtype: str, std: float = TYPICAL_STD) -> float:
+    """`rlvr.diagnostics.sparsity.movable_fraction` of many weights from N(0, std²).
+
+    A weight between 2ᵉ and 2ᵉ⁺¹ moves if lr exceeds half of the distance to its neighbours, 2ᵉ⁻ᵖ with p bits
+    of significand.
+    """
+    bits, smallest = _SIGNIFICANDS[dtype]
+    if lr <= 0:
+        return 0.0
+    exponent = math.ceil(math.log2(lr) + bits) - 1  # the largest e with 2ᵉ⁻ᵖ below lr
+    return math.erf(2.0 ** (exponent + 1) / std / math.sqrt(2)) if exponent >= smallest else 0.0
+
+
+def find_warnings(
+    config: Config, study: StudyToPlan, movable: Mapping[str, float], measured: bool
+) -> list[str]:
+    """All of them. `movable`: share of each mode's weights that a step can move, measured or estimated."""
+    return [
+        *_few_movable(study, movable, measured),
+        *_no_dropout(config, study),
+        *_positions(config, study),
+        *_never_tracked(config, study.name),
+        *_on_cpu(config, study),
+    ]
+
+
+def too_large(study: StudyToPlan, mode: str, rows: int, drawn_rows: int) -> Iterator[str]:
+    """`rows` and `drawn_rows`: what fits on the config's GPUs, see `rlvr.plan.memory.largest_rows`."""
+    if study.device == "cpu":
+        return
+    place, load = f"on {max(study.gpus, 1)} GPU(s)", study.load
+    if not rows:
+        yield (
+            f"{mode}: not even one row of {load.positions:,} tokens can be trained {place}: activations "
+            "are kept for the backward pass, in this version without recomputation, and dropout (and fp32 on "
+            "CUDA) keep attention's probabilities of every pair of positions too. Shorten max_tokens or the "
+            "prompts (--prompt-tokens)"
+        )
+    elif rows < load.rows:
+        yield f"{mode}: microbatches of {load.rows} rows do not fit {place}; allowed: at most {rows}"
+    if drawn_rows < load.drawn_rows:
+        yield (
+            f"{mode}: {load.drawn_rows} rows drawn together do not fit {place}; allowed: max_batch_rows of "
+            f"{drawn_rows}" + ("" if drawn_rows else ", so none: take more GPUs")
+        )
+
+
+def _few_movable(study: StudyToPlan, movable: Mapping[str, float], measured: bool) -> Iterator[str]:
+    origin = "measured" if measured else f"estimated from weights of N(0, {TYPICAL_STD:g}²)"
+    for mode in study.modes:
+        if movable[mode.name] < FEW_MOVABLE and mode.write_back == "nearest":
+            yield (
+                f"{mode.name}: a step of the learning rate {study.learning_rate:g} can move only "
+                f"{100 * movable[mode.name]:.1f} % of the {mode.master} weights ({origin}); most updates are "
+                "rounded away. That may be what you study; else take fp32 masters, bf16_sr or bf16_kahan"
+            )
+
+
+def _no_dropout(config: Config, study: StudyToPlan) -> Iterator[str]:
+    rate = config["precision"]["dropout_rate"]
+    for mode in study.modes:
+        named = MODES.get(mode.name)
+        if named and named.dropout.rate and not rate:
+            yield (
+                f"{mode.name}: precision.dropout_rate is 0, so that its dropout does nothing and it differs "
+                "from the other modes in its dtypes and determinism alone"
+            )
+
+
+def _positions(config: Config, study: StudyToPlan) -> Iterator[str]:
+    longest, load = study.policy.sizes.max_positions, study.load
+    key = {"precision": "precision.training.sampling", "alignment": "alignment.generation"}.get(
+        study.name, "advantage.grpo.generation"
+    )
+    yield from _too_long(f"{key}.max_tokens", load.prompt, load.response, longest)
+    if study.name == "precision":
+        tasks = config["precision"]["evaluation"]["tasks"]
+        for task in (
+            task for suite in config["precision"]["evaluation"]["suites"].values() for task in suite
+        ):
+            key = f"precision.evaluation.tasks.{task}.max_tokens"
+            yield from _too_long(key, min(load.prompt, longest), tasks[task]["max_tokens"], longest)
+
+
+def _too_long(key: str, prompt: int, response: int, positions: int) -> Iterator[str]:
+    if max(prompt, 1) + response > positions:
+        yield (
+            f"{key}: a prompt of {max(prompt, 1)} tokens and a response of {response} are more than the "
+            f"model's {positions} positions; allowed: at most {max(positions - max(prompt, 1), 0)}"
+        )
+
+
+def _never_tracked(config: Config, study: str) -> Iterator[str]:
+    """Per-prompt estimators of which no prompt collects enough rewards."""
+    if study == "precision":
+        training = config["precision"]["training"]
+        key, settings = "precision.training.advantage", training["advantage"]
+        estimators, problems = [settings["estimator"]], training_problems(config)
+        responses = training["steps"] * training["prompts_per_step"] * training["group_size"]
+    elif study == "advantage":
+        grpo = config["advantage"]["grpo"]
+        key, settings, estimators = "advantage.grpo.settings", grpo["settings"], grpo["estimators"]
+        responses = settings["steps"] * settings["prompts_per_step"] * settings["group_size"]
+        problems = grpo["data"]["questions"]
+    else:
+        return
+    if problems is None or not any(name.startswith("per_prompt") for name in estimators):
+        return
+    if responses / problems < settings["min_count"]:
+        yield (
+            f"{key}.min_count: a prompt gets {responses / problems:.1f} rewards on average in the whole run "
+            f"({problems} prompts), fewer than {settings['min_count']}: most prompts are never normalised by "
+            "their own statistics. Lower it, train longer, or on fewer prompts"
+        )
+
+
+def _on_cpu(config: Config, study: StudyToPlan) -> Iterator[str]:
+    if study.device != "cpu":
+        return
+    if study.policy.parameters >= MANY_PARAMETERS:
+        yield (
+            f"device: cpu, for a policy of {study.policy.parameters:,} parameters; set device to cuda or auto"
+        )
+    repeats = config["precision"]["repeats"]
+    if study.name == "precision" and repeats > 1 and not any(map(_is_noisy, study.modes)):
+        yield (
+            f"precision.repeats is {repeats}, but on a CPU a repeat of a seed is identical in these modes: "
+            "no kernel is non-deterministic there, and none of them adds a noise of its own"
+        )
+
+
+def _is_noisy(mode: PrecisionMode) -> bool:
+    return bool(mode.gradient_noise or mode.shuffle_reduction)

@@ -1,0 +1,118 @@
+import pytest
+import torch
+import yaml
+
+from rlvr.config.load import load_config
+from rlvr.diagnostics.sparsity import movable_fraction
+from rlvr.models.weights import read_weights
+from rlvr.plan.memory import fewest_gpus, training_memory
+from rlvr.plan.movable import movable_shares
+from rlvr.plan.study import study_to_plan
+from rlvr.plan.warnings import find_warnings, normal_movable_fraction, too_large
+
+
+@pytest.mark.parametrize("lr", [1e-8, 1e-6, 5e-5, 1e-3, 0.1])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+def test_the_movable_share_of_normal_weights(lr, dtype):
+    draws = torch.randn(200_000, generator=torch.Generator().manual_seed(0)) * 0.02
+    measured = movable_fraction(draws.to(getattr(torch, dtype)), lr)
+    # Three standard errors of a share of 200,000, and the weights on a power of two, whose lower gap is half.
+    assert normal_movable_fraction(lr, dtype) == pytest.approx(measured, abs=0.01)
+
+
+def test_the_movable_share_of_the_source_study():
+    assert normal_movable_fraction(1e-6, "bfloat16") == pytest.approx(0.0195, abs=5e-5)
+    assert normal_movable_fraction(0.0, "bfloat16") == 0
+
+
+def warnings_of(tmp_path, changes, study="precision", prompt=None):
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump({"name": "nothing-here", **changes}))
+    config = load_config(file)
+    planned = study_to_plan(config, study, prompt)
+    return find_warnings(config, planned, *movable_shares(planned))
+
+
+def test_the_default_config_has_no_warning(tmp_path):
+    for study in ("precision", "alignment", "advantage"):
+        assert warnings_of(tmp_path, {}, study) == []
+
+
+MATH_7B = {"kind": "pretrained", "path": "Qwen/Qwen2.5-Math-7B", "revision": "0" * 40}
+RATE = {"optimizer": {"learning_rate": 1e-6}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"precision": {"training": RATE}},
+            [
+                "bf16: a step of the learning rate 1e-06 can move only 1.9 % of the bfloat16 weights "
+                "(estimated"
+            ],
+        ),
+        ({"precision": {"dropout_rate": 0.0}}, ["bf16: precision.dropout_rate is 0"]),
+        (
+            {"precision": {"training": {"sampling": {"max_tokens": 32}}}},
+            [
+                "precision.training.sampling.max_tokens: a prompt of 1 tokens and a response of 32",
+            ],
+        ),
+        (
+            {"precision": {"training": {"steps": 2, "advantage": {"estimator": "per_prompt_ema"}}}},
+            ["precision.training.advantage.min_count: a prompt gets 0.2"],
+        ),
+        ({"base": MATH_7B}, ["device: cpu, for a policy of 7,615,616,512 parameters"]),
+        ({"precision": {"repeats": 2}}, ["precision.repeats is 2, but on a CPU"]),
+    ],
+)
+def test_each_warning_names_its_key(tmp_path, changes, said):
+    if "training" in changes.get("precision", {}):
+        changes["precision"]["training"].setdefault("snapshot_steps", [1])
+    found = warnings_of(tmp_path, changes)
+    assert len(found) == len(said)
+    for warning, start in zip(found, said, strict=True):
+        assert warning.startswith(start)
+
+
+def test_a_prompt_that_leaves_no_room(tmp_path):
+    found = warnings_of(tmp_path, {}, prompt=27)
+    assert "a prompt of 27 tokens and a response of 6 are more than the model's 32 positions" in found[0]
+    assert len(found) == 7  # training and the six tasks
+    assert warnings_of(tmp_path, {}, prompt=26) == []
+
+
+def test_a_tracker_of_the_advantage_study_that_is_never_used(tmp_path):
+    changes = {"advantage": {"grpo": {"settings": {"steps": 2}, "comparison": {"score_steps": 1}}}}
+    found = warnings_of(tmp_path, changes, "advantage")
+    assert found[0].startswith("advantage.grpo.settings.min_count: a prompt gets 2.0 rewards")
+
+
+def test_what_does_not_fit_is_said(tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump({"device": "cuda", "base": MATH_7B}))
+    study = study_to_plan(load_config(file), "precision")
+    assert fewest_gpus(training_memory(study.policy.sizes, study.modes[0], study.load), 80e9) is None
+    (said,) = too_large(study, "fp32", 0, study.load.drawn_rows)
+    assert said.startswith("fp32: not even one row of 4,095 tokens can be trained on 1 GPU(s)")
+    assert [text.split(";")[1] for text in too_large(study, "fp32", 3, 100)] == [
+        " allowed: at most 3",
+        " allowed: max_batch_rows of 100",
+    ]
+    assert not list(too_large(study, "fp32", study.load.rows, study.load.drawn_rows))
+
+
+def test_the_share_is_measured_on_a_policy_that_is_here(tmp_path, monkeypatch, small_base):
+    monkeypatch.chdir(tmp_path)
+    built = tmp_path / "results" / "nothing-here" / "base"
+    built.mkdir(parents=True)
+    (built / "policy").symlink_to(small_base / "policy")
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump({"name": "nothing-here", "precision": {"modes": ["fp32", "bf16"]}}))
+    study = study_to_plan(load_config(file), "precision")
+    shares, measured = movable_shares(study)
+    weights = {name: weight.to(torch.bfloat16) for name, weight in read_weights(small_base / "policy")}
+    assert measured
+    assert shares["bf16"] == movable_fraction(weights, 5e-5)
+    assert shares["fp32"] > shares["bf16"]
