@@ -128,7 +128,7 @@ def steal(f): return [hasattr(f, name) for name in ("__globals__", "__code__", "
     ("status", "program"),
     [
         ("error", "import os\nos._exit(0)"),
-        ("error", "import os, signal\nos.kill(os.getpid(), signal.SIGHUP)"),
+        ("error", "import os, signal\nos.kill(os.getpid(), signal.SIGUSR1)"),
         ("error", "import os\nos.close(3)\nos.closerange(0, 64)"),
         ("error", "import os\nos.write(3, b'\\xff' * 64)"),
         ("timeout", "while True: pass"),
