@@ -1,20 +1,23 @@
 # make run    make the environment and run every study (snakemake --cores all)
 # make test   make the environment and run all checks and tests
+# make test-slurm   bring up a SLURM cluster of one node (as root), run a study through it, with faults, and end it
 # make fetch  download what a config names on the Hugging Face hub into its cache (HF_HOME): make fetch CONFIG=...
 # Variables: CONFIG (the config of `make fetch`), PYTHON (3.11 or later), ARGS (more arguments for snakemake in `make
-# run`), TORCH_INDEX (a wheel index of torch, e.g. https://download.pytorch.org/whl/cpu), TEST_PROCESSES.
+# run`), TORCH_INDEX (a wheel index of torch, e.g. https://download.pytorch.org/whl/cpu), TEST_PROCESSES, SLURM_UP (the
+# script that brings up the cluster; down.sh beside it ends it).
 
 PYTHON ?= python3
 ARGS ?=
 CONFIG ?= config.yaml
 TORCH_INDEX ?=
 TEST_PROCESSES ?= 2
+SLURM_UP ?= ../shared/slurm/up.sh
 
 BIN := $(CURDIR)/.venv/bin
 INSTALLED := .venv/.installed
 export PATH := $(BIN):$(PATH)
 
-.PHONY: run fetch test lint environment clean
+.PHONY: run fetch test test-slurm lint environment clean
 
 run: environment
 	@echo "==> Running every study: snakemake --cores all $(ARGS)"
@@ -28,6 +31,10 @@ fetch: environment
 test: lint
 	@echo "==> Tests: pytest on $(TEST_PROCESSES) processes"
 	@pytest -n $(TEST_PROCESSES) --dist loadfile
+
+test-slurm: environment
+	@echo "==> Tests on a SLURM cluster: pytest tests/slurm"
+	@RLVR_SLURM_UP=$(abspath $(SLURM_UP)) pytest tests/slurm
 
 lint: environment
 	@echo "==> Workflow: snakemake --lint"

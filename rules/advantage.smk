@@ -17,7 +17,7 @@ rule run_reference_problem:
     resources:
         gpu=config["resources"]["analyse"]["gpu"],
         mem_mb=memory_of("analyse"),
-        runtime=config["resources"]["analyse"]["runtime"],
+        runtime=runtime_of("analyse"),
     params:
         problem=ADVANTAGE["reference"]["problem"],
         method=lambda wildcards: asdict(REFERENCE_METHODS[wildcards.method].method),
@@ -43,7 +43,7 @@ rule prepare_estimator_data:
     resources:
         gpu=config["resources"]["prepare_data"]["gpu"],
         mem_mb=memory_of("prepare_data"),
-        runtime=config["resources"]["prepare_data"]["runtime"],
+        runtime=runtime_of("prepare_data"),
     params:
         data=ADVANTAGE["grpo"]["data"],
         verifier=ADVANTAGE["grpo"]["prompt"]["verifier"],
@@ -132,7 +132,7 @@ rule analyse_advantage_study:
     resources:
         gpu=config["resources"]["analyse"]["gpu"],
         mem_mb=memory_of("analyse"),
-        runtime=config["resources"]["analyse"]["runtime"],
+        runtime=runtime_of("analyse"),
     params:
         methods=[asdict(method) for method in REFERENCE_METHODS.values()],
         estimators=ESTIMATORS,
@@ -173,7 +173,7 @@ rule draw_advantage_figures:
     resources:
         gpu=config["resources"]["analyse"]["gpu"],
         mem_mb=memory_of("analyse"),
-        runtime=config["resources"]["analyse"]["runtime"],
+        runtime=runtime_of("analyse"),
     params:
         methods=[asdict(method) for method in REFERENCE_METHODS.values()],
         estimators=ESTIMATORS,

@@ -18,7 +18,7 @@ rule prepare_alignment_data:
     resources:
         gpu=config["resources"]["prepare_data"]["gpu"],
         mem_mb=memory_of("prepare_data"),
-        runtime=config["resources"]["prepare_data"]["runtime"],
+        runtime=runtime_of("prepare_data"),
         verification_workers=config["verification"]["workers"],
     params:
         data=ALIGNMENT["data"],
@@ -69,7 +69,7 @@ rule evaluate_zero_shot:
     resources:
         gpu=config["resources"]["evaluate_policy"]["gpu"],
         mem_mb=memory_of("evaluate_policy"),
-        runtime=config["resources"]["evaluate_policy"]["runtime"],
+        runtime=runtime_of("evaluate_policy"),
         verification_workers=config["verification"]["workers"],
     params:
         job=zero_shot_job,
@@ -98,7 +98,7 @@ rule train_sft_arm:
     resources:
         gpu=config["resources"]["train_alignment_arm"]["gpu"],
         mem_mb=memory_of("train_alignment_arm"),
-        runtime=config["resources"]["train_alignment_arm"]["runtime"],
+        runtime=runtime_of("train_alignment_arm"),
         checkpoint_lock=config["checkpoint_lock"],
         verification_workers=config["verification"]["workers"],
     params:
@@ -129,7 +129,7 @@ rule train_expert_iteration_arm:
     resources:
         gpu=config["resources"]["train_alignment_arm"]["gpu"],
         mem_mb=memory_of("train_alignment_arm"),
-        runtime=config["resources"]["train_alignment_arm"]["runtime"],
+        runtime=runtime_of("train_alignment_arm"),
         checkpoint_lock=config["checkpoint_lock"],
         verification_workers=config["verification"]["workers"],
     params:
@@ -160,7 +160,7 @@ rule train_grpo_arm:
     resources:
         gpu=config["resources"]["train_alignment_arm"]["gpu"],
         mem_mb=memory_of("train_alignment_arm"),
-        runtime=config["resources"]["train_alignment_arm"]["runtime"],
+        runtime=runtime_of("train_alignment_arm"),
         checkpoint_lock=config["checkpoint_lock"],
         verification_workers=config["verification"]["workers"],
     params:
@@ -207,7 +207,7 @@ rule analyse_alignment_study:
     resources:
         gpu=config["resources"]["analyse"]["gpu"],
         mem_mb=memory_of("analyse"),
-        runtime=config["resources"]["analyse"]["runtime"],
+        runtime=runtime_of("analyse"),
     params:
         arms=alignment_arms(),
         prompts=list(ALIGNMENT["prompts"]),
@@ -245,7 +245,7 @@ rule draw_alignment_figures:
     resources:
         gpu=config["resources"]["analyse"]["gpu"],
         mem_mb=memory_of("analyse"),
-        runtime=config["resources"]["analyse"]["runtime"],
+        runtime=runtime_of("analyse"),
     params:
         arms=alignment_arms(),
         prompts=list(ALIGNMENT["prompts"]),

@@ -17,7 +17,7 @@ rule train_base_policy:
     resources:
         gpu=config["resources"]["train_base_policy"]["gpu"],
         mem_mb=memory_of("train_base_policy"),
-        runtime=config["resources"]["train_base_policy"]["runtime"],
+        runtime=runtime_of("train_base_policy"),
         checkpoint_lock=config["checkpoint_lock"],
     params:
         base=config["base"],

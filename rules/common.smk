@@ -55,6 +55,11 @@ def memory_of(group):
     return lambda wildcards, attempt: attempt * config["resources"][group]["mem_mb"]
 
 
+def runtime_of(group):
+    """Time limit in minutes of a group of jobs; each retry asks for as much again."""
+    return lambda wildcards, attempt: attempt * config["resources"][group]["runtime"]
+
+
 def source_files(sources):
     """The local files that data sources read."""
     return [str(Path(config["data_root"]) / source["path"]) for source in sources if "path" in source]

@@ -21,7 +21,7 @@ rule prepare_evaluation_task:
     resources:
         gpu=config["resources"]["prepare_data"]["gpu"],
         mem_mb=memory_of("prepare_data"),
-        runtime=config["resources"]["prepare_data"]["runtime"],
+        runtime=runtime_of("prepare_data"),
     params:
         data=lookup(dpath="data/evaluation/{task}", within=config),
         train=lambda wildcards: holdout_training_data(wildcards.task),
@@ -47,7 +47,7 @@ rule prepare_training_data:
     resources:
         gpu=config["resources"]["prepare_data"]["gpu"],
         mem_mb=memory_of("prepare_data"),
-        runtime=config["resources"]["prepare_data"]["runtime"],
+        runtime=runtime_of("prepare_data"),
     params:
         data=config["data"]["train"],
         data_root=data_root_for(source_files(config["data"]["train"]["sources"])),
@@ -73,7 +73,7 @@ rule select_perfectible:
     resources:
         gpu=config["resources"]["evaluate_policy"]["gpu"],
         mem_mb=memory_of("evaluate_policy"),
-        runtime=config["resources"]["evaluate_policy"]["runtime"],
+        runtime=runtime_of("evaluate_policy"),
         checkpoint_lock=config["checkpoint_lock"],
         verification_workers=config["verification"]["workers"],
     params:
@@ -100,7 +100,7 @@ rule merge_manifests:
     resources:
         gpu=0,
         mem_mb=memory_of("prepare_data"),
-        runtime=config["resources"]["prepare_data"]["runtime"],
+        runtime=runtime_of("prepare_data"),
     params:
         code=code_of("merge_manifests.py"),
     script:

@@ -25,7 +25,7 @@ rule fetch_hub:
     resources:
         gpu=0,
         mem_mb=memory_of("prepare_data"),
-        runtime=config["resources"]["prepare_data"]["runtime"],
+        runtime=runtime_of("prepare_data"),
     params:
         needs=[asdict(need) for need in hub_needs(config)],
         code=code_of("fetch_hub.py"),

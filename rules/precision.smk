@@ -21,7 +21,7 @@ rule train_policy:
     resources:
         gpu=config["resources"]["train_policy"]["gpu"],
         mem_mb=memory_of("train_policy"),
-        runtime=config["resources"]["train_policy"]["runtime"],
+        runtime=runtime_of("train_policy"),
         checkpoint_lock=config["checkpoint_lock"],
         verification_workers=config["verification"]["workers"],
     params:
@@ -51,7 +51,7 @@ rule evaluate_policy:
     resources:
         gpu=config["resources"]["evaluate_policy"]["gpu"],
         mem_mb=memory_of("evaluate_policy"),
-        runtime=config["resources"]["evaluate_policy"]["runtime"],
+        runtime=runtime_of("evaluate_policy"),
         checkpoint_lock=config["checkpoint_lock"],
         verification_workers=config["verification"]["workers"],
     params:
@@ -116,7 +116,7 @@ rule measure_update_geometry:
     resources:
         gpu=config["resources"]["measure_updates"]["gpu"],
         mem_mb=memory_of("measure_updates"),
-        runtime=config["resources"]["measure_updates"]["runtime"],
+        runtime=runtime_of("measure_updates"),
     params:
         runs=lambda wildcards: runs(wildcards.mode),
         steps=STUDY["training"]["steps"],
@@ -141,7 +141,7 @@ rule compare_updates:
     resources:
         gpu=config["resources"]["measure_updates"]["gpu"],
         mem_mb=memory_of("measure_updates"),
-        runtime=config["resources"]["measure_updates"]["runtime"],
+        runtime=runtime_of("measure_updates"),
     params:
         runs=runs(),
         settings={
@@ -195,7 +195,7 @@ rule analyse_precision_study:
     resources:
         gpu=config["resources"]["analyse"]["gpu"],
         mem_mb=memory_of("analyse"),
-        runtime=config["resources"]["analyse"]["runtime"],
+        runtime=runtime_of("analyse"),
     params:
         analysis=STUDY["analysis"],
         on_task=EVALUATION["on_task"],
@@ -230,7 +230,7 @@ rule draw_training_figures:
     resources:
         gpu=config["resources"]["analyse"]["gpu"],
         mem_mb=memory_of("analyse"),
-        runtime=config["resources"]["analyse"]["runtime"],
+        runtime=runtime_of("analyse"),
     params:
         runs=runs(),
         code=code_of("draw_training_figures.py"),
@@ -261,7 +261,7 @@ rule draw_outcome_figures:
     resources:
         gpu=config["resources"]["analyse"]["gpu"],
         mem_mb=memory_of("analyse"),
-        runtime=config["resources"]["analyse"]["runtime"],
+        runtime=runtime_of("analyse"),
     params:
         analysis=STUDY["analysis"],
         code=code_of("draw_outcome_figures.py"),

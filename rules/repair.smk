@@ -23,7 +23,7 @@ rule calibrate_repair:
     resources:
         gpu=config["resources"]["calibrate_repair"]["gpu"],
         mem_mb=memory_of("calibrate_repair"),
-        runtime=config["resources"]["calibrate_repair"]["runtime"],
+        runtime=runtime_of("calibrate_repair"),
         checkpoint_lock=config["checkpoint_lock"],
     params:
         repair=config["repair"],
@@ -54,7 +54,7 @@ rule grade_known_submissions:
     resources:
         gpu=0,
         mem_mb=memory_of("calibrate_repair"),
-        runtime=config["resources"]["calibrate_repair"]["runtime"],
+        runtime=runtime_of("calibrate_repair"),
     params:
         time_limit_s=config["repair"]["time_limit_s"],
         isolation=config["verification"]["require_isolation"],
@@ -77,7 +77,7 @@ rule measure_variance_error:
     resources:
         gpu=0,
         mem_mb=memory_of("analyse"),
-        runtime=config["resources"]["analyse"]["runtime"],
+        runtime=runtime_of("analyse"),
     params:
         code=code_of("measure_variance_error.py"),
     script:
@@ -111,7 +111,7 @@ rule draw_repair_figures:
     resources:
         gpu=0,
         mem_mb=memory_of("analyse"),
-        runtime=config["resources"]["analyse"]["runtime"],
+        runtime=runtime_of("analyse"),
     params:
         code=code_of("draw_repair_figures.py"),
     script:

@@ -25,7 +25,7 @@ rule build_precision_report:
     resources:
         gpu=config["resources"]["analyse"]["gpu"],
         mem_mb=memory_of("analyse"),
-        runtime=config["resources"]["analyse"]["runtime"],
+        runtime=runtime_of("analyse"),
     params:
         config=report_config(),
         runs=runs(),
@@ -59,7 +59,7 @@ rule build_alignment_report:
     resources:
         gpu=config["resources"]["analyse"]["gpu"],
         mem_mb=memory_of("analyse"),
-        runtime=config["resources"]["analyse"]["runtime"],
+        runtime=runtime_of("analyse"),
     params:
         config={"name": config["name"], "alignment": ALIGNMENT},
         arms=alignment_arms(),
@@ -91,7 +91,7 @@ rule build_advantage_report:
     resources:
         gpu=config["resources"]["analyse"]["gpu"],
         mem_mb=memory_of("analyse"),
-        runtime=config["resources"]["analyse"]["runtime"],
+        runtime=runtime_of("analyse"),
     params:
         config={"name": config["name"], "advantage": ADVANTAGE},
         estimators=ESTIMATORS,
@@ -123,7 +123,7 @@ rule build_repair_report:
     resources:
         gpu=config["resources"]["analyse"]["gpu"],
         mem_mb=memory_of("analyse"),
-        runtime=config["resources"]["analyse"]["runtime"],
+        runtime=runtime_of("analyse"),
     params:
         config={"name": config["name"], "repair": config["repair"]},
         code=code_of("build_repair_report.py"),

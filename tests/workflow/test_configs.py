@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from project_copy import empty_data
 
 from rlvr.config.load import ConfigError, check_data_files, load_config
 from rlvr.config.schema import SCHEMA_PATH
@@ -101,6 +102,68 @@ def test_the_handout(project, benchmarks, monkeypatch):
     assert jobs.count(("train_grpo_arm", "1")) == 21
     assert "alignment/grpo/learning_rate=0.0001/policies" in dry_run
     assert "alignment/sft/size=1024/policies" in dry_run
+
+
+CLUSTER = [
+    # config, target, and what each job of a rule asks for
+    ("qwen2.5-math-7b", "precision", "train_policy", "gpu=8", "runtime=2880", "mem_mb=200000"),
+    ("qwen2.5-math-7b", "precision", "evaluate_policy", "gpu=1", "runtime=1440", "mem_mb=80000"),
+    ("qwen2.5-math-7b", "precision", "measure_update_geometry", "gpu=1", "runtime=2880", "mem_mb=80000"),
+    ("qwen2.5-math-1.5b", "alignment", "train_grpo_arm", "gpu=1", "runtime=2880", "mem_mb=64000"),
+    ("qwen2.5-math-1.5b", "alignment", "evaluate_zero_shot", "gpu=1", "runtime=480", "mem_mb=32000"),
+]
+
+
+@pytest.mark.parametrize(("name", "study", "rule", "gpu", "minutes", "memory"), CLUSTER)
+def test_on_a_cluster(project, tmp_path, name, study, rule, gpu, minutes, memory):
+    empty_data(load_config(project.folder / f"config/{name}.yaml"), tmp_path)
+    config = ("--configfile", f"config/{name}.yaml", "--config", f"data_root={tmp_path}")
+    site = ("--set-resources", f"{rule}:slurm_partition=big", f"{rule}:slurm_account=mine")
+    dry_run = project.snakemake("-n", study, "--profile", "profiles/slurm", *config, *site)
+    assert dry_run.returncode == 0, dry_run.stdout
+    asked = re.findall(rf"^ *rule {rule}:.*?resources: ([^\n]*)", dry_run.stdout, re.MULTILINE | re.DOTALL)
+    assert asked
+    for resources in asked:
+        assert {gpu, minutes, memory} <= set(resources.split(", "))
+        assert "slurm_partition=big" in resources
+        assert "slurm_account=mine" in resources
+
+
+def test_the_examples_in_the_slurm_profile_work(project, tmp_path):
+    text = (project.folder / "profiles/slurm/config.yaml").read_text()
+    profile = tmp_path / "examples"
+    profile.mkdir()
+    (profile / "config.yaml").write_text(re.sub(r"^#(?! )|^#(?=  )", "", text, flags=re.MULTILINE))
+    empty_data(load_config(project.folder / "config/qwen2.5-math-7b.yaml"), tmp_path)
+    config = ("--configfile", "config/qwen2.5-math-7b.yaml", "--config", f"data_root={tmp_path}")
+    dry_run = project.snakemake("-n", "precision", "--profile", str(profile), *config)
+    assert dry_run.returncode == 0, dry_run.stdout
+    asked = re.findall(r"^rule train_policy:.*?resources: ([^\n]*)", dry_run.stdout, re.MULTILINE | re.DOTALL)
+    assert len(asked) == 10
+    for resources in asked:
+        examples = ["slurm_partition=gpu", "gpu_model=a100", "runtime=1440", "slurm_extra=--signal=TERM@600"]
+        assert set(examples) <= set(resources.split(", "))
+    assert "slurm_account=myproject" in dry_run.stdout
+
+
+@pytest.mark.parametrize(("profile", "gpus"), [("workstation", "4"), ("slurm", "16")])
+def test_the_totals_of_a_profile_hold_and_no_others(project, tmp_path, profile, gpus):
+    empty_data(load_config(project.folder / "config/qwen2.5-math-7b.yaml"), tmp_path)
+    override = (f"data_root={tmp_path}", "resources={train_policy: {gpu: 16}}")
+    config = ("--configfile", "config/qwen2.5-math-7b.yaml", "--config", *override)
+    dry_run = project.snakemake("-n", "precision", "--profile", f"profiles/{profile}", *config)
+    asked = re.findall(r"^rule train_policy:.*?\bgpu=(\d+)", dry_run.stdout, re.MULTILINE | re.DOTALL)
+    assert asked == [gpus] * 10
+
+
+def test_each_retry_asks_for_more_time_and_memory(project, tmp_path):
+    config = jsonl_study(tmp_path, "")
+    target = "results/jsonl/data/train.jsonl"
+    run = project.snakemake(target, "--cores", "1", "--retries", "2", "--configfile", config)
+    assert run.returncode != 0
+    asked = re.findall(r"rule prepare_training_data:.*?resources: ([^\n]*)", run.stdout, re.DOTALL)
+    assert [re.search(r"runtime=(\d+)", attempt)[1] for attempt in asked] == ["10", "20", "30"]
+    assert [re.search(r"mem_mb=(\d+)", attempt)[1] for attempt in asked] == ["1000", "2000", "3000"]
 
 
 def test_another_config_replaces_the_default_and_single_values_change_either(project):

@@ -2,10 +2,9 @@
 
 import re
 from collections import Counter
-from pathlib import Path
 
 import pytest
-import yaml
+from project_copy import empty_data
 
 from rlvr.config.load import load_config
 from rlvr.plan.jobs import count_jobs
@@ -19,12 +18,6 @@ precision:
   perfectible: {enabled: true}
   external_policies: [{name: theirs, path: ., arm: elsewhere, seed: 1}]
 """
-
-
-def empty_data(config, folder: Path) -> None:
-    """Every local file that a config names, empty: a dry run only asks whether it is there."""
-    for name in re.findall(r"[\w-]+\.jsonl\.gz", yaml.safe_dump(config)):
-        (folder / name).touch()
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "qwen2.5-math-7b.yaml", "qwen2.5-math-1.5b.yaml", "study"])
