@@ -66,3 +66,8 @@ def empty_data(config: dict[str, Any], folder: Path) -> None:
     """Every local file that a config names, empty: a dry run only asks whether it is there."""
     for name in re.findall(r"[\w-]+\.jsonl\.gz", yaml.safe_dump(config)):
         (folder / name).touch()
+
+
+def uncommented(profile: str) -> str:
+    """A profile's text with its examples in force: lines with no space or at least two after #."""
+    return re.sub(r"^#(?! )|^#(?=  )", "", profile, flags=re.MULTILINE)

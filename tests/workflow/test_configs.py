@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from project_copy import empty_data
+from project_copy import empty_data, uncommented
 
 from rlvr.config.load import ConfigError, check_data_files, load_config
 from rlvr.config.schema import SCHEMA_PATH
@@ -133,7 +133,7 @@ def test_the_examples_in_the_slurm_profile_work(project, tmp_path):
     text = (project.folder / "profiles/slurm/config.yaml").read_text()
     profile = tmp_path / "examples"
     profile.mkdir()
-    (profile / "config.yaml").write_text(re.sub(r"^#(?! )|^#(?=  )", "", text, flags=re.MULTILINE))
+    (profile / "config.yaml").write_text(uncommented(text))
     empty_data(load_config(project.folder / "config/qwen2.5-math-7b.yaml"), tmp_path)
     config = ("--configfile", "config/qwen2.5-math-7b.yaml", "--config", f"data_root={tmp_path}")
     dry_run = project.snakemake("-n", "precision", "--profile", str(profile), *config)
