@@ -100,10 +100,12 @@ def holdout_excludes(wildcards):
 
 def base_sources(wildcards):
     """What the base policy is made from, as far as it lies in local files."""
-    base = config["base"]
-    if base["kind"] == "pretrained":
-        return local_folder(base["path"])
-    return source_files([base["examples"]])
+    return policy_sources(config["base"])
+
+
+def policy_sources(base):
+    """What a starting policy is made from, as far as it lies in local files."""
+    return local_folder(base["path"]) if base["kind"] == "pretrained" else source_files([base["examples"]])
 
 
 def base_excludes(wildcards):
@@ -243,24 +245,28 @@ def selection_job():
 
 def alignment_base_sources(wildcards):
     """What the base of the alignment study is made from, as far as it lies in local files."""
-    base = ALIGNMENT["base"]
-    return local_folder(base["path"]) if base["kind"] == "pretrained" else source_files([base["examples"]])
+    return policy_sources(ALIGNMENT["base"])
 
 
-def alignment_common(prompt):
-    """What every job of the alignment study is told."""
+def common_of(study, prompt):
+    """What every arm of a study is told; `study` is `alignment` or `advantage.grpo` of the config."""
     return {
-        "seeds": ALIGNMENT["seeds"],
-        "mode": asdict(resolve_mode(ALIGNMENT["mode"], STUDY["dropout_rate"], STUDY["custom_modes"])),
-        "prompt": ALIGNMENT["prompts"][prompt],
-        "generation": ALIGNMENT["generation"],
-        "validation": ALIGNMENT["validation"],
-        "optimization": ALIGNMENT["optimization"],
-        "collapse_share": ALIGNMENT["comparison"]["collapse_share"],
+        "seeds": study["seeds"],
+        "mode": asdict(resolve_mode(study["mode"], STUDY["dropout_rate"], STUDY["custom_modes"])),
+        "prompt": prompt,
+        "generation": study["generation"],
+        "validation": study["validation"],
+        "optimization": study["optimization"],
+        "collapse_share": study["comparison"]["collapse_share"],
         "device": config["device"],
         "compute_threads": config["compute_threads"],
         "verification": VERIFICATION,
     }
+
+
+def alignment_common(prompt):
+    """What every job of the alignment study is told."""
+    return common_of(ALIGNMENT, ALIGNMENT["prompts"][prompt])
 
 
 def alignment_job(method, arm):
@@ -302,8 +308,7 @@ def estimator_files(name):
 
 def estimator_base_sources(wildcards):
     """What the base of the estimators' comparison is made from, as far as it lies in local files."""
-    base = ADVANTAGE["grpo"]["base"]
-    return local_folder(base["path"]) if base["kind"] == "pretrained" else source_files([base["examples"]])
+    return policy_sources(ADVANTAGE["grpo"]["base"])
 
 
 def estimator_data_files():
@@ -318,16 +323,5 @@ def estimator_job(wildcards):
     return {
         "arm": wildcards.estimator,
         "settings": asdict(grpo_settings(build(EstimatorSettings, study["settings"]), wildcards.estimator)),
-        "common": {
-            "seeds": study["seeds"],
-            "mode": asdict(resolve_mode(study["mode"], STUDY["dropout_rate"], STUDY["custom_modes"])),
-            "prompt": study["prompt"],
-            "generation": study["generation"],
-            "validation": study["validation"],
-            "optimization": study["optimization"],
-            "collapse_share": study["comparison"]["collapse_share"],
-            "device": config["device"],
-            "compute_threads": config["compute_threads"],
-            "verification": VERIFICATION,
-        },
+        "common": common_of(study, study["prompt"]),
     }
