@@ -4,17 +4,16 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from rlvr.advantages.tracker import (
     FloatArray,
     IntArray,
     Occurrences,
     PromptNumbers,
-    PromptStats,
+    PromptTracker,
     StatsArrays,
     check_settings,
-    enough_seen,
     grown,
     read_batch,
     require,
@@ -22,7 +21,7 @@ from rlvr.advantages.tracker import (
 )
 
 
-class PerPromptStatTracker:
+class PerPromptStatTracker(PromptTracker):
     """Advantages by the mean and standard deviation of each prompt's last `buffer_size` rewards.
 
     The rewards of a batch enter the buffers first; a sample is then normalised by its prompt's buffer if that
@@ -34,12 +33,10 @@ class PerPromptStatTracker:
     def __init__(self, buffer_size: int = 32, min_count: int = 16, eps: float = 1e-7):
         require(buffer_size >= 1, "buffer_size", buffer_size, "1 or more")
         require(1 <= min_count <= buffer_size, "min_count", min_count, f"1 to buffer_size ({buffer_size})")
-        require(0 <= eps < float("inf"), "eps", eps, "a finite number, not negative")
-        self.buffer_size, self.min_count, self.eps = buffer_size, min_count, eps
-        self._numbers = PromptNumbers()
+        super().__init__(min_count, eps)
+        self.buffer_size = buffer_size
         # Rings: reward n of a prompt is in column n % buffer_size, and the first in every column without one.
         self._rewards = np.zeros((0, buffer_size))
-        self._seen = np.zeros(0, dtype=np.intp)  # rewards of each prompt, those that were overwritten too
         self._mean, self._std = np.zeros(0), np.zeros(0)  # of what each buffer holds
 
     def update(self, prompts: Sequence[Hashable], rewards: ArrayLike) -> FloatArray:
@@ -88,16 +85,8 @@ class PerPromptStatTracker:
         std = np.sqrt(np.maximum(squares, 0.0) / count)
         return first + mean, std
 
-    def tracked(self, prompts: Sequence[Hashable]) -> NDArray[np.bool_]:
-        """Whether each prompt (B,) has had the `min_count` rewards that its own statistics need."""
-        return enough_seen(prompts, self._numbers, self._seen, self.min_count)
-
-    def stats(self) -> list[PromptStats]:
-        """See `AdvantageTracker.stats`; `count` is the number of rewards in the buffer."""
-        return self.stats_arrays().rows()
-
     def stats_arrays(self) -> StatsArrays:
-        """See `AdvantageTracker.stats_arrays`."""
+        """See `AdvantageTracker.stats_arrays`; `count` is the number of rewards in the buffer."""
         prompts = len(self._numbers)
         return StatsArrays(
             list(self._numbers),

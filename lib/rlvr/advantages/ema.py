@@ -4,16 +4,15 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from rlvr.advantages.tracker import (
     FloatArray,
     Occurrences,
     PromptNumbers,
-    PromptStats,
+    PromptTracker,
     StatsArrays,
     check_settings,
-    enough_seen,
     grown,
     read_batch,
     require,
@@ -21,7 +20,7 @@ from rlvr.advantages.tracker import (
 )
 
 
-class EmaPromptStatTracker:
+class EmaPromptStatTracker(PromptTracker):
     """Advantages by an exponential moving mean and variance of each prompt's rewards.
 
     A prompt's first reward is its mean, with variance 0. Each further reward r, in input order, moves them by
@@ -35,11 +34,9 @@ class EmaPromptStatTracker:
     def __init__(self, decay: float = 0.9, min_count: int = 16, eps: float = 1e-7):
         require(0 <= decay < 1, "decay", decay, "0 up to, but not, 1")
         require(min_count >= 1, "min_count", min_count, "1 or more")
-        require(0 <= eps < float("inf"), "eps", eps, "a finite number, not negative")
-        self.decay, self.min_count, self.eps = decay, min_count, eps
-        self._numbers = PromptNumbers()
+        super().__init__(min_count, eps)
+        self.decay = decay
         self._mean, self._variance = np.zeros(0), np.zeros(0)
-        self._seen = np.zeros(0, dtype=np.intp)
 
     def update(self, prompts: Sequence[Hashable], rewards: ArrayLike) -> FloatArray:
         """See `AdvantageTracker.update`."""
@@ -73,16 +70,8 @@ class EmaPromptStatTracker:
         self._variance[numbers] = decay**counts * (old_variance + moved**2) + spread
         self._seen[numbers] += counts
 
-    def tracked(self, prompts: Sequence[Hashable]) -> NDArray[np.bool_]:
-        """Whether each prompt (B,) has had the `min_count` rewards that its own statistics need."""
-        return enough_seen(prompts, self._numbers, self._seen, self.min_count)
-
-    def stats(self) -> list[PromptStats]:
-        """See `AdvantageTracker.stats`; `count` is the number of all rewards that the prompt has had."""
-        return self.stats_arrays().rows()
-
     def stats_arrays(self) -> StatsArrays:
-        """See `AdvantageTracker.stats_arrays`."""
+        """See `AdvantageTracker.stats_arrays`; `count` is the number of all rewards that a prompt has had."""
         prompts = len(self._numbers)
         return StatsArrays(
             list(self._numbers),

@@ -1,5 +1,6 @@
 """What all trackers of reward statistics share: interface, reading of a batch, arithmetic."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, Self, TypedDict
@@ -147,14 +148,6 @@ class Occurrences:
         return cls(order, rank, together[starts], starts, counts, row)
 
 
-def enough_seen(
-    prompts: Sequence[Hashable], numbers: PromptNumbers, seen: IntArray, least: int
-) -> NDArray[np.bool_]:
-    """Whether each prompt (B,) has had at least `least` rewards; `seen` has their count by prompt number."""
-    names = plain(prompts)
-    return np.array([name in numbers and seen[numbers[name]] >= least for name in names], dtype=np.bool_)
-
-
 def mean_and_std(values: FloatArray) -> tuple[float, float]:
     """Mean and population standard deviation; exact for equal values, whose mean may not round otherwise."""
     centred = values - values[0]
@@ -209,3 +202,27 @@ def check_settings(state: Mapping[str, Any], settings: Mapping[str, Any]) -> Non
     saved = state.get("settings")
     if saved != dict(settings):
         raise ValueError(f"the state is of a tracker with {saved}; this one has {dict(settings)}")
+
+
+class PromptTracker(ABC):
+    """What trackers of single prompts share: the prompts' numbers, and how many rewards each has had."""
+
+    def __init__(self, min_count: int, eps: float):
+        require(0 <= eps < float("inf"), "eps", eps, "a finite number, not negative")
+        self.min_count, self.eps = min_count, eps
+        self._numbers = PromptNumbers()
+        self._seen = np.zeros(0, dtype=np.intp)
+
+    def tracked(self, prompts: Sequence[Hashable]) -> NDArray[np.bool_]:
+        """Whether each prompt (B,) has had the `min_count` rewards that its own statistics need."""
+        numbers, seen = self._numbers, self._seen
+        enough = [name in numbers and seen[numbers[name]] >= self.min_count for name in plain(prompts)]
+        return np.array(enough, dtype=np.bool_)
+
+    @abstractmethod
+    def stats_arrays(self) -> StatsArrays:
+        """See `AdvantageTracker.stats_arrays`."""
+
+    def stats(self) -> list[PromptStats]:
+        """See `AdvantageTracker.stats`."""
+        return self.stats_arrays().rows()
