@@ -39,6 +39,7 @@ rule prepare_estimator_data:
         "<logs>/prepare_estimator_data.log",
     benchmark:
         "<benchmarks>/prepare_estimator_data.tsv"
+    priority: 1  # the trainings are the longest way through the study
     threads: 1
     resources:
         gpu=config["resources"]["prepare_data"]["gpu"],
@@ -65,6 +66,7 @@ use rule train_base_policy as train_estimator_base with:
         "<logs>/train_estimator_base.log",
     benchmark:
         "<benchmarks>/train_estimator_base.tsv"
+    priority: 1
     threads: ADVANTAGE["grpo"]["base"].get("compute_threads", 1)
     params:
         base=ADVANTAGE["grpo"]["base"],
@@ -90,6 +92,7 @@ use rule train_grpo_arm as train_with_estimator with:
         "<logs>/train_with_estimator/{estimator}.log",
     benchmark:
         "<benchmarks>/train_with_estimator/{estimator}.tsv"
+    priority: 1
     params:
         job=estimator_job,
         checkpoints=f"{RESULTS}/checkpoints/train_with_estimator/{{estimator}}",
@@ -143,32 +146,19 @@ rule analyse_advantage_study:
         "../workflow_scripts/analyse_advantage_study.py"
 
 
-rule draw_advantage_figures:
-    """Draw the figures of the study, for the screen (SVG) and for print (PDF)."""
+rule draw_reference_figures:
+    """Draw the figures of the reference problem, for the screen (SVG) and for print (PDF)."""
     input:
-        **ADVANTAGE_ANALYSIS,
+        scores=reference_files("scores.csv"),
         rewards=reference_files("rewards.csv"),
         statistics=reference_files("statistics.npz"),
-        grpo_metrics=estimator_files("metrics.csv"),
-        grpo_validation=estimator_files("validation.csv"),
     output:
-        svg=[
-            report(
-                f"<results>/advantage/figures/{figure}.svg",
-                caption=f"../report/{figure}.rst",
-                category="Advantage study",
-                labels={
-                    "content": figure.removeprefix("advantage_").replace("_", " "),
-                    "kind": "figure",
-                },
-            )
-            for figure in ADVANTAGE_FIGURES
-        ],
-        pdf=collect("<results>/advantage/figures/{figure}.pdf", figure=ADVANTAGE_FIGURES),
+        svg=advantage_figures(REFERENCE_FIGURES),
+        pdf=collect("<results>/advantage/figures/{figure}.pdf", figure=REFERENCE_FIGURES),
     log:
-        "<logs>/draw_advantage_figures.log",
+        "<logs>/draw_reference_figures.log",
     benchmark:
-        "<benchmarks>/draw_advantage_figures.tsv"
+        "<benchmarks>/draw_reference_figures.tsv"
     threads: 1
     resources:
         gpu=config["resources"]["analyse"]["gpu"],
@@ -176,8 +166,32 @@ rule draw_advantage_figures:
         runtime=runtime_of("analyse"),
     params:
         methods=[asdict(method) for method in REFERENCE_METHODS.values()],
+        confidence=ADVANTAGE["reference"]["confidence"],
+        code=code_of("draw_reference_figures.py"),
+    script:
+        "../workflow_scripts/draw_reference_figures.py"
+
+
+rule draw_estimator_figure:
+    """Draw the figure of GRPO with each estimator, for the screen (SVG) and for print (PDF)."""
+    input:
+        metrics=estimator_files("metrics.csv"),
+        validation=estimator_files("validation.csv"),
+    output:
+        svg=advantage_figures(ESTIMATOR_FIGURES),
+        pdf=collect("<results>/advantage/figures/{figure}.pdf", figure=ESTIMATOR_FIGURES),
+    log:
+        "<logs>/draw_estimator_figure.log",
+    benchmark:
+        "<benchmarks>/draw_estimator_figure.tsv"
+    threads: 1
+    resources:
+        gpu=config["resources"]["analyse"]["gpu"],
+        mem_mb=memory_of("analyse"),
+        runtime=runtime_of("analyse"),
+    params:
         estimators=ESTIMATORS,
         confidence=ADVANTAGE["reference"]["confidence"],
-        code=code_of("draw_advantage_figures.py"),
+        code=code_of("draw_estimator_figure.py"),
     script:
-        "../workflow_scripts/draw_advantage_figures.py"
+        "../workflow_scripts/draw_estimator_figure.py"

@@ -11,7 +11,7 @@ from rlvr.analysis.files import AnalysisFiles
 from rlvr.config.advantage import EstimatorSettings, ReferenceConfig
 from rlvr.config.build import build
 from rlvr.config.places import hub_needs
-from rlvr.figures.advantage_captions import ADVANTAGE_CAPTIONS
+from rlvr.figures.advantage_captions import ESTIMATOR_FIGURES, REFERENCE_FIGURES
 from rlvr.figures.alignment_captions import ALIGNMENT_CAPTIONS
 from rlvr.figures.captions import FIGURES, OUTCOME_FIGURES, TRAINING_FIGURES
 from rlvr.figures.repair_captions import REPAIR_CAPTIONS
@@ -42,7 +42,7 @@ ADVANTAGE = config["advantage"]
 REFERENCE_METHODS = {one.name: one for one in study_methods(build(ReferenceConfig, ADVANTAGE["reference"]))}
 ESTIMATORS = ADVANTAGE["grpo"]["estimators"]
 ADVANTAGE_ANALYSIS = AdvantageAnalysisFiles.in_folder("<results>/advantage/analysis").by_name()
-ADVANTAGE_FIGURES = list(ADVANTAGE_CAPTIONS)
+ADVANTAGE_FIGURES = [*REFERENCE_FIGURES, *ESTIMATOR_FIGURES]
 
 
 def code_of(adaptor):
@@ -304,6 +304,16 @@ def reference_files(name):
 def estimator_files(name):
     """A file of every estimator in training, in the order of ESTIMATORS."""
     return [f"<results>/advantage/grpo/{estimator}/{name}" for estimator in ESTIMATORS]
+
+
+def advantage_figures(names):
+    """SVG files of the advantage study's figures, shown in Snakemake's report."""
+    figures = []
+    for name in names:
+        labels = {"content": name.removeprefix("advantage_").replace("_", " "), "kind": "figure"}
+        path, caption = f"<results>/advantage/figures/{name}.svg", f"../report/{name}.rst"
+        figures.append(report(path, caption=caption, category="Advantage study", labels=labels))
+    return figures
 
 
 def estimator_base_sources(wildcards):

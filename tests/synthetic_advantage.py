@@ -11,7 +11,8 @@ from rlvr.advantage_study.methods import StudyMethod, study_methods
 from rlvr.advantage_study.problem import REFERENCE_PROBLEM
 from rlvr.alignment.results import VALIDATION_COLUMNS
 from rlvr.config.advantage import ReferenceConfig, SweepConfig, TrackerConfig
-from rlvr.figures.advantage import AdvantageFigureInputs
+from rlvr.figures.advantage import ReferenceFigureInputs, draw_reference_figures
+from rlvr.figures.advantage_grpo import draw_estimator_figure
 from rlvr.files import write_csv, write_json
 
 CONFIG = ReferenceConfig(
@@ -60,16 +61,18 @@ class Study:
         return self.analysis
 
     def figure_inputs(self):
-        return AdvantageFigureInputs(
-            self.analysis,
+        return ReferenceFigureInputs(
             self.methods,
+            self.reference("scores.csv"),
             self.reference("rewards.csv"),
             self.reference("statistics.npz"),
-            self.estimators,
-            self.grpo("metrics.csv"),
-            self.grpo("validation.csv"),
             CONFIG.confidence,
         )
+
+    def draw(self, folder):
+        draw_reference_figures(self.figure_inputs(), folder)
+        runs = self.grpo("metrics.csv"), self.grpo("validation.csv")
+        draw_estimator_figure(self.estimators, *runs, CONFIG.confidence, folder)
 
 
 def write_scores(path, scores):

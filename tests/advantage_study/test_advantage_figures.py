@@ -22,7 +22,7 @@ from rlvr.advantage_study.methods import Method
 from rlvr.advantage_study.problem import REFERENCE_PROBLEM
 from rlvr.advantage_study.run import run_method
 from rlvr.figures import prompt_statistics
-from rlvr.figures.advantage import decays, draw_advantage_figures, final_scores, sweep
+from rlvr.figures.advantage import decays, draw_reference_figures, final_scores, sweep
 from rlvr.figures.advantage_captions import ADVANTAGE_CAPTIONS
 from rlvr.figures.style import style
 
@@ -44,7 +44,7 @@ def texts(axes):
 
 
 def test_every_figure_is_drawn_for_screen_and_print(study, tmp_path):
-    draw_advantage_figures(study.figure_inputs(), tmp_path)
+    study.draw(tmp_path)
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == sorted(f"{name}.{suffix}" for name in ADVANTAGE_CAPTIONS for suffix in ("svg", "pdf"))
 
@@ -88,7 +88,7 @@ def test_missing_runs_leave_the_other_curves(tmp_path):
     write_statistics(study.folder / "reference" / "buffer" / "statistics.npz", [])
     write_estimator(study.folder, "batch", {})
     study.analyse()
-    draw_advantage_figures(study.figure_inputs(), tmp_path / "figures")
+    study.draw(tmp_path / "figures")
     assert "no seed has statistics" in _words(tmp_path / "figures" / "advantage_prompt_statistics.svg")
 
 
@@ -185,4 +185,4 @@ def test_files_must_belong_to_methods(study, tmp_path):
     inputs = study.figure_inputs()
     wrong = type(inputs)(**{**vars(inputs), "rewards": fewer.reference("rewards.csv")})
     with pytest.raises(ValueError, match="shorter"):
-        draw_advantage_figures(wrong, tmp_path)
+        draw_reference_figures(wrong, tmp_path)

@@ -9,7 +9,6 @@ import pytest
 from synthetic_advantage import ESTIMATORS, METHODS, write_advantage_study, write_scores
 
 from rlvr.config.schema import fill_defaults, read_schema
-from rlvr.figures.advantage import draw_advantage_figures
 from rlvr.figures.advantage_captions import ADVANTAGE_CAPTIONS
 from rlvr.files import read_json
 from rlvr.report.advantage import AdvantageReportInputs, build_advantage_report
@@ -30,7 +29,7 @@ def build(study):
 def study(tmp_path_factory):
     study = write_advantage_study(tmp_path_factory.mktemp("advantage"))
     study.analyse()
-    draw_advantage_figures(study.figure_inputs(), study.folder / "figures")
+    study.draw(study.folder / "figures")
     return study
 
 

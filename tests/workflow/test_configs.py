@@ -60,7 +60,8 @@ def test_the_default_study(project):
         train_estimator_base=1,
         train_with_estimator=4,
         analyse_advantage_study=1,
-        draw_advantage_figures=1,
+        draw_reference_figures=1,
+        draw_estimator_figure=1,
         build_advantage_report=1,
     )
     assert studies[3] == Counter(

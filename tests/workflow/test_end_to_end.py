@@ -26,7 +26,9 @@ MEASURES = Counter(measure_update_geometry=2, compare_updates=1, draw_training_f
 ONE_MODE = Counter(measure_update_geometry=1, compare_updates=1, draw_training_figures=1)
 ALIGNMENT_ANALYSIS = Counter(["analyse_alignment_study", "draw_alignment_figures", "build_alignment_report"])
 ALIGNMENT_ARMS = Counter(train_sft_arm=2, train_expert_iteration_arm=1, train_grpo_arm=2)
-ADVANTAGE_ANALYSIS = Counter(["analyse_advantage_study", "draw_advantage_figures", "build_advantage_report"])
+ADVANTAGE_ANALYSIS = Counter(["analyse_advantage_study", "build_advantage_report"])
+REFERENCE_ANALYSIS = ADVANTAGE_ANALYSIS + Counter(["draw_reference_figures"])
+ESTIMATOR_ANALYSIS = ADVANTAGE_ANALYSIS + Counter(["draw_estimator_figure"])
 EVALUATIONS = Counter(evaluate_base=2, evaluate_policy=8)
 
 
@@ -137,11 +139,11 @@ def test_a_second_run_has_nothing_to_do(study):
         ),
         (
             "advantage={reference: {decays: [0.9, 0.5]}}",
-            Counter(run_reference_problem=1, all=1) + ADVANTAGE_ANALYSIS,
+            Counter(run_reference_problem=1, all=1) + REFERENCE_ANALYSIS,
         ),
         (
             "advantage={grpo: {settings: {decay: 0.8}}}",
-            Counter(train_with_estimator=2, all=1) + ADVANTAGE_ANALYSIS,
+            Counter(train_with_estimator=2, all=1) + ESTIMATOR_ANALYSIS,
         ),
         ("precision={analysis: {alpha: 0.1}}", AFTER_EVALUATION),
         ("resources={train_policy: {runtime: 5, mem_mb: 9}}", Counter()),
@@ -177,7 +179,11 @@ CODE = [
     ("lib/rlvr/report/precision.py", Counter(["build_precision_report", "all"])),
     ("lib/rlvr/report/precision.html", Counter(["build_precision_report", "all"])),
     ("lib/rlvr/figures/draw.py", Counter(["draw_outcome_figures"]) + AFTER_MEASURES),
-    ("lib/rlvr/statistics/variance.py", AFTER_EVALUATION + ALIGNMENT_ANALYSIS + ADVANTAGE_ANALYSIS),
+    (
+        "lib/rlvr/statistics/variance.py",
+        # both kinds of figure of the advantage study have intervals
+        AFTER_EVALUATION + ALIGNMENT_ANALYSIS + (REFERENCE_ANALYSIS | ESTIMATOR_ANALYSIS),
+    ),
     ("lib/rlvr/evaluation/kl.py", EVALUATIONS + AFTER_EVALUATION),
     (
         "lib/rlvr/optim.py",
@@ -191,7 +197,7 @@ CODE = [
         + ALIGNMENT_ARMS
         + ALIGNMENT_ANALYSIS
         + Counter(train_with_estimator=2)
-        + ADVANTAGE_ANALYSIS,
+        + ESTIMATOR_ANALYSIS,
     ),
     ("lib/rlvr/alignment/analysis/words.py", ALIGNMENT_ANALYSIS + Counter(["all"])),
     (
@@ -200,7 +206,7 @@ CODE = [
     ),
     (
         "lib/rlvr/advantage_study/problem.py",
-        Counter(run_reference_problem=8, all=1) + ADVANTAGE_ANALYSIS,
+        Counter(run_reference_problem=8, all=1) + REFERENCE_ANALYSIS,
     ),
     ("lib/rlvr/diagnostics/spectral.py", Counter(measure_update_geometry=2) + AFTER_MEASURES),
     ("lib/rlvr/diagnostics/overlap.py", Counter(compare_updates=1) + AFTER_MEASURES),

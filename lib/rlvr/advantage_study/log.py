@@ -60,8 +60,9 @@ def write_runs(files: MethodFiles, runs: Sequence[ProblemRun]) -> None:
         ),
     )
     write_csv(files.scores, SCORE_COLUMNS, ({"seed": run.seed, "score": run.score} for run in runs))
+    # Not compressed: that takes longer than a run, and makes noisy numbers hardly smaller.
     with atomic_path(files.statistics) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **vars(_statistics(runs)))
+        np.savez(file, allow_pickle=False, **vars(_statistics(runs)))
 
 
 def _statistics(runs: Sequence[ProblemRun]) -> Statistics:

@@ -1,4 +1,4 @@
-"""The figures of the advantage study."""
+"""The figures of the reference problem of the advantage study."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +14,9 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from scipy import stats
 
-from rlvr.advantage_study.files import AdvantageAnalysisFiles
 from rlvr.advantage_study.methods import StudyMethod
-from rlvr.figures.advantage_captions import ADVANTAGE_CAPTIONS
-from rlvr.figures.advantage_grpo import draw_grpo, read_by_estimator
+from rlvr.advantage_study.scores import methods_table, scores_table
+from rlvr.figures.advantage_captions import REFERENCE_FIGURES
 from rlvr.figures.curves import smooth
 from rlvr.figures.prompt_statistics import draw_prompts, first_prompts, load_statistics
 from rlvr.figures.style import arm_legend, arm_looks, new_figure, save, say, style
@@ -29,25 +28,18 @@ Looks = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class AdvantageFigureInputs:
-    """Files that the figures are drawn from.
+class ReferenceFigureInputs:
+    """Files that the figures are drawn from: of every method, in the order of `methods`."""
 
-    `rewards` and `statistics` belong to `methods`, `grpo_metrics` and `grpo_validation` to `estimators`, each
-    in the same order.
-    """
-
-    analysis: AdvantageAnalysisFiles
     methods: Sequence[StudyMethod]
+    scores: Sequence[str | Path]
     rewards: Sequence[str | Path]
     statistics: Sequence[str | Path]
-    estimators: Sequence[str]
-    grpo_metrics: Sequence[str | Path]
-    grpo_validation: Sequence[str | Path]
     confidence: float
 
 
-def draw_advantage_figures(inputs: AdvantageFigureInputs, out_folder: str | Path) -> None:
-    """Write `{figure}.svg` and `{figure}.pdf` for every name in `ADVANTAGE_CAPTIONS`.
+def draw_reference_figures(inputs: ReferenceFigureInputs, out_folder: str | Path) -> None:
+    """Write `{figure}.svg` and `{figure}.pdf` for every name in `REFERENCE_FIGURES`.
 
     ValueError if files and what they belong to differ in number; UserError if a statistics.npz is none.
     """
@@ -56,9 +48,10 @@ def draw_advantage_figures(inputs: AdvantageFigureInputs, out_folder: str | Path
             save(draw(), out_folder, name)
 
 
-def drawings(inputs: AdvantageFigureInputs) -> dict[str, Callable[[], Figure]]:
-    """What draws each figure of ADVANTAGE_CAPTIONS."""
-    scores, methods = pd.read_csv(inputs.analysis.scores), pd.read_csv(inputs.analysis.methods)
+def drawings(inputs: ReferenceFigureInputs) -> dict[str, Callable[[], Figure]]:
+    """What draws each figure of REFERENCE_FIGURES."""
+    scores = scores_table(inputs.methods, inputs.scores)
+    methods = methods_table(inputs.methods, scores, inputs.confidence)
     compared = [one.name for one in inputs.methods if one.part == "comparison"]
     looks = arm_looks(compared)
     every: dict[str, Callable[[], Figure]] = {
@@ -67,14 +60,8 @@ def drawings(inputs: AdvantageFigureInputs) -> dict[str, Callable[[], Figure]]:
         "advantage_decays": lambda: decays(methods),
         "advantage_sweep": lambda: sweep(methods),
         "advantage_prompt_statistics": lambda: prompt_statistics(inputs, methods),
-        "advantage_grpo": lambda: draw_grpo(
-            read_by_estimator(inputs.estimators, inputs.grpo_metrics),
-            read_by_estimator(inputs.estimators, inputs.grpo_validation),
-            inputs.estimators,
-            inputs.confidence,
-        ),
     }
-    return {name: every[name] for name in ADVANTAGE_CAPTIONS}
+    return {name: every[name] for name in REFERENCE_FIGURES}
 
 
 def _reward_axis(axes: Axes, which: str, values: np.ndarray) -> None:
@@ -112,7 +99,7 @@ def _band(values: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray
     return mean, mean - half, mean + half
 
 
-def reward_curves(inputs: AdvantageFigureInputs, looks: Looks) -> Figure:
+def reward_curves(inputs: ReferenceFigureInputs, looks: Looks) -> Figure:
     """Smoothed mean reward by epoch of the methods that are compared, with intervals over seeds."""
     figure = new_figure(3.6)
     axes = figure.subplots()
@@ -245,7 +232,7 @@ def sweep(methods: pd.DataFrame) -> Figure:
     return figure
 
 
-def prompt_statistics(inputs: AdvantageFigureInputs, methods: pd.DataFrame) -> Figure:
+def prompt_statistics(inputs: ReferenceFigureInputs, methods: pd.DataFrame) -> Figure:
     """The first prompts of the first seed, as the buffer and the best moving average held them."""
     averages = methods[(methods["part"] == "comparison") & (methods["tracker"] == "ema")]
     averages = averages.dropna(subset=["score_mean"])

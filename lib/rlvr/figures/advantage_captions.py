@@ -36,3 +36,7 @@ ADVANTAGE_CAPTIONS: dict[str, tuple[str, str]] = {
         "before training (open marks) and after it (filled marks with the interval; small dots: the seeds).",
     ),
 }
+
+# What is drawn from the runs of GRPO, and from the reference problem.
+ESTIMATOR_FIGURES = ("advantage_grpo",)
+REFERENCE_FIGURES = tuple(name for name in ADVANTAGE_CAPTIONS if name not in ESTIMATOR_FIGURES)

@@ -10,8 +10,24 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from rlvr.advantage_study.scores import mean_columns
+from rlvr.figures.advantage_captions import ESTIMATOR_FIGURES
 from rlvr.figures.curves import smooth
-from rlvr.figures.style import arm_legend, arm_looks, new_figure, say
+from rlvr.figures.style import arm_legend, arm_looks, new_figure, save, say, style
+
+
+def draw_estimator_figure(
+    estimators: Sequence[str],
+    metrics_files: Sequence[str | Path],
+    validation_files: Sequence[str | Path],
+    confidence: float,
+    out_folder: str | Path,
+) -> None:
+    """Write `{figure}.svg` and `{figure}.pdf` for the name in `ESTIMATOR_FIGURES`; files as `estimators`."""
+    (name,) = ESTIMATOR_FIGURES
+    metrics = read_by_estimator(estimators, metrics_files)
+    validation = read_by_estimator(estimators, validation_files)
+    with style():
+        save(draw_grpo(metrics, validation, estimators, confidence), out_folder, name)
 
 
 def read_by_estimator(estimators: Sequence[str], files: Sequence[str | Path]) -> dict[str, pd.DataFrame]:

@@ -98,6 +98,7 @@ def _advantage(study: Config) -> _Rules:
         "train_estimator_base": (1, "train_base_policy"),
         "train_with_estimator": (len(study["grpo"]["estimators"]), "train_alignment_arm"),
         "analyse_advantage_study": _ONE,
-        "draw_advantage_figures": _ONE,
+        "draw_reference_figures": _ONE,
+        "draw_estimator_figure": _ONE,
         "build_advantage_report": _ONE,
     }
