@@ -21,7 +21,7 @@ rule run_reference_problem:
     params:
         problem=ADVANTAGE["reference"]["problem"],
         method=lambda wildcards: asdict(REFERENCE_METHODS[wildcards.method].method),
-        seeds=ADVANTAGE["reference"]["seeds"],
+        seeds=lambda wildcards: REFERENCE_METHODS[wildcards.method].seeds,
         code=code_of("run_reference_problem.py"),
     script:
         "../workflow_scripts/run_reference_problem.py"

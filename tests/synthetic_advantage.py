@@ -16,7 +16,7 @@ from rlvr.figures.advantage_grpo import draw_estimator_figure
 from rlvr.files import write_csv, write_json
 
 CONFIG = ReferenceConfig(
-    4, REFERENCE_PROBLEM, TrackerConfig(32, 16, 0.9, 1e-7), (0.5, 0.9), SweepConfig((8, 32), (4, 16)), 0.95
+    4, REFERENCE_PROBLEM, TrackerConfig(32, 16, 0.9, 1e-7), (0.5, 0.9), SweepConfig(4, (8, 32), (4, 16)), 0.95
 )
 METHODS = study_methods(CONFIG)
 SEEDS = (1, 2, 3, 4)

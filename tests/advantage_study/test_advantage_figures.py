@@ -71,10 +71,12 @@ def test_decays_stand_at_their_memory(methods):
     np.testing.assert_allclose(axes.get_xticks(), [2, 10])
 
 
-def test_the_sweep_has_the_buffer_and_no_impossible_cell(methods):
+def test_the_sweep_has_the_buffer_and_no_impossible_cell(study):
+    scores = pd.read_csv(study.analysis.scores)
+    scores.loc[scores["method"].eq("buffer-8-4") & scores["seed"].eq(4), "score"] = np.nan
     with style():
-        axes = sweep(methods).axes[0]
-    means = methods.set_index("method")["score_mean"]
+        axes = sweep(scores).axes[0]
+    means = scores[scores["seed"] < 4].groupby("method")["score"].mean()
     cells = (means["buffer-8-4"], means["buffer-32-4"], means["buffer"])
     shown = [text for text in texts(axes) if text]
     assert shown == [f"{mean:.1f}".replace("-", "−") for mean in cells]

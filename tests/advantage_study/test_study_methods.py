@@ -15,7 +15,7 @@ CONFIG = ReferenceConfig(
     problem=REFERENCE_PROBLEM,
     tracker=TrackerConfig(buffer_size=32, min_count=16, decay=0.9, eps=1e-7),
     decays=(0.5, 0.9, 0.99),
-    sweep=SweepConfig(buffer_sizes=(8, 32), min_counts=(4, 8, 16)),
+    sweep=SweepConfig(seeds=2, buffer_sizes=(8, 32), min_counts=(4, 8, 16)),
     confidence=0.95,
 )
 PLAIN = Method("buffer", buffer_size=32, min_count=16, decay=0.9, eps=1e-7)

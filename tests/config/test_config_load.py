@@ -116,7 +116,7 @@ SIMPLE = [
     ("advantage.reference.decays", [1.0], "1.0 is not allowed"),
     ("advantage.grpo.mode", "fp31", "fp31 is unknown (did you mean fp32?); allowed: fp32, bf16"),
     ("advantage.grpo.generation.min_tokens", 17, "17 is above max_tokens, 16; allowed: at most 16"),
-    ("advantage.grpo.comparison.score_steps", 33, "33 is above settings.steps, 32; allowed: at most 32"),
+    ("advantage.grpo.comparison.score_steps", 33, "33 is above settings.steps, 24; allowed: at most 24"),
     ("advantage.grpo.settings.min_count", 17, "17 is above buffer_size, 16; allowed: at most 16"),
     ("advantage.grpo.settings.prompts_per_step", 33, "33 is above data.questions, 32; allowed: at most 32"),
     ("advantage.grpo.estimators", ["group", "prompt"], "prompt is not allowed"),

@@ -27,11 +27,15 @@ class Method:
 
 @dataclass(frozen=True)
 class StudyMethod:
-    """A method with its name in the files of the study, and the part of the study that it belongs to."""
+    """A method with its name in the files of the study, and the part of the study that it belongs to.
+
+    It is run with the seeds 1 to `seeds`.
+    """
 
     name: str
     part: Literal["comparison", "sweep", "variants"]
     method: Method
+    seeds: int
 
 
 def study_methods(config: ReferenceConfig) -> list[StudyMethod]:
@@ -50,10 +54,12 @@ def _method(config: ReferenceConfig, tracker: Literal["batch", "buffer", "ema"])
 
 def _comparison(config: ReferenceConfig) -> list[StudyMethod]:
     return [
-        StudyMethod("batch", "comparison", _method(config, "batch")),
-        StudyMethod("buffer", "comparison", _method(config, "buffer")),
+        StudyMethod("batch", "comparison", _method(config, "batch"), config.seeds),
+        StudyMethod("buffer", "comparison", _method(config, "buffer"), config.seeds),
         *(
-            StudyMethod(f"ema-{decay:g}", "comparison", replace(_method(config, "ema"), decay=decay))
+            StudyMethod(
+                f"ema-{decay:g}", "comparison", replace(_method(config, "ema"), decay=decay), config.seeds
+            )
             for decay in config.decays
         ),
     ]
@@ -69,7 +75,7 @@ def _sweep(config: ReferenceConfig) -> list[StudyMethod]:
         if count <= size
     ]
     return [
-        StudyMethod(f"buffer-{cell.buffer_size}-{cell.min_count}", "sweep", cell)
+        StudyMethod(f"buffer-{cell.buffer_size}-{cell.min_count}", "sweep", cell, config.sweep.seeds)
         for cell in cells
         if cell != buffer
     ]
@@ -83,8 +89,8 @@ def _variants(config: ReferenceConfig) -> list[StudyMethod]:
     }
     return [
         *(
-            StudyMethod(f"{name}-accumulating", "variants", replace(method, accumulate=True))
+            StudyMethod(f"{name}-accumulating", "variants", replace(method, accumulate=True), config.seeds)
             for name, method in plain.items()
         ),
-        StudyMethod("buffer-before", "variants", replace(plain["buffer"], statistics="before")),
+        StudyMethod("buffer-before", "variants", replace(plain["buffer"], statistics="before"), config.seeds),
     ]

@@ -92,7 +92,6 @@ def mean_columns(values: pd.Series, confidence: float) -> tuple[float, float, fl
 
 def methods_table(methods: Sequence[StudyMethod], scores: pd.DataFrame, confidence: float) -> pd.DataFrame:
     """One row per method, those without a run included; `note` names seeds that are missing."""
-    seeds = sorted(set(scores["seed"]))
     rows = []
     for method in methods:
         values = finite_scores(scores, method.name)
@@ -101,6 +100,6 @@ def methods_table(methods: Sequence[StudyMethod], scores: pd.DataFrame, confiden
             setting_columns(method)
             | {"seeds": len(values)}
             | dict(zip(("score_mean", "score_sd", "score_low", "score_high"), numbers, strict=True))
-            | {"note": missing_words(values, seeds)}
+            | {"note": missing_words(values, range(1, method.seeds + 1))}
         )
     return pd.DataFrame(rows, columns=list(METHOD_COLUMNS))

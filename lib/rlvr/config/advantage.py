@@ -35,8 +35,9 @@ class TrackerConfig:
 
 @dataclass(frozen=True)
 class SweepConfig:
-    """Every buffer size with every least count that it can hold."""
+    """Every buffer size with every least count that it can hold, on seeds 1 to `seeds`."""
 
+    seeds: int
     buffer_sizes: tuple[int, ...]
     min_counts: tuple[int, ...]
 

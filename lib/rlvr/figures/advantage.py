@@ -58,7 +58,7 @@ def drawings(inputs: ReferenceFigureInputs) -> dict[str, Callable[[], Figure]]:
         "advantage_reward_curves": lambda: reward_curves(inputs, looks),
         "advantage_scores": lambda: final_scores(scores, methods),
         "advantage_decays": lambda: decays(methods),
-        "advantage_sweep": lambda: sweep(methods),
+        "advantage_sweep": lambda: sweep(scores),
         "advantage_prompt_statistics": lambda: prompt_statistics(inputs, methods),
     }
     return {name: every[name] for name in REFERENCE_FIGURES}
@@ -204,28 +204,26 @@ def decays(methods: pd.DataFrame) -> Figure:
     return figure
 
 
-def sweep(methods: pd.DataFrame) -> Figure:
-    """Heat map of the mean score, by buffer size and least count."""
-    swept = methods[methods["part"] == "sweep"]
-    figure = new_figure(1.1 + 0.45 * max(2, swept["min_count"].nunique() + 1))
+def sweep(scores: pd.DataFrame) -> Figure:
+    """Heat map of the mean score over the seeds that all cells have, by buffer size and least count."""
+    runs = scores[(scores["part"] == "sweep") | (scores["method"] == "buffer")]
+    runs = runs[np.isfinite(runs["score"])].astype({"buffer_size": int, "min_count": int})
+    figure = new_figure(1.1 + 0.45 * max(2, runs["min_count"].nunique() + 1))
     axes = figure.subplots()
-    standard = methods[methods["method"] == "buffer"]
-    cells = pd.concat([swept, standard]).dropna(subset=["score_mean"])
+    cells = runs.pivot(index="seed", columns=["min_count", "buffer_size"], values="score").dropna()
     if cells.empty:
-        say(axes, "no cell of the sweep has a finite score")
+        say(axes, "no seed has a finite score in every cell of the sweep")
         return figure
-    grid = cells.astype({"buffer_size": int, "min_count": int}).pivot(
-        index="min_count", columns="buffer_size", values="score_mean"
-    )
+    grid = cells.mean().unstack("buffer_size")
     texts = grid.map(lambda mean: "" if np.isnan(mean) else f"{mean:.1f}".replace("-", "−"))
     sns.heatmap(
         grid, ax=axes, cmap="viridis", annot=texts, fmt="", linewidths=1.5,
         cbar_kws={"label": "mean reward of the last epochs"},
     )  # fmt: skip
-    for row in standard.itertuples():
-        if np.isfinite(row.score_mean):
-            corner = grid.columns.get_loc(row.buffer_size), grid.index.get_loc(row.min_count)
-            axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="black", linewidth=2.2))
+    standard = runs[runs["method"] == "buffer"]
+    for size, least in standard[["buffer_size", "min_count"]].drop_duplicates().itertuples(index=False):
+        corner = grid.columns.get_loc(size), grid.index.get_loc(least)
+        axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="black", linewidth=2.2))
     axes.set_xlabel("buffer size (rewards of a prompt)")
     axes.set_ylabel("least count")
     axes.tick_params(axis="y", rotation=0)

@@ -20,8 +20,8 @@ ADVANTAGE_CAPTIONS: dict[str, tuple[str, str]] = {
     ),
     "advantage_sweep": (
         "Final reward by buffer size and least count",
-        "Mean over the seeds; lighter is better. Framed: the buffer of the comparison. Empty: a buffer that "
-        "cannot hold the least count.",
+        "Mean over the seeds that all cells share; lighter is better. Framed: the buffer of the comparison. "
+        "Empty: a buffer that cannot hold the least count.",
     ),
     "advantage_prompt_statistics": (
         "Statistics of single prompts over time",

@@ -60,6 +60,7 @@ def build_advantage_report(
         "brought in before, rather than by the batch?",
         "problem": section["reference"]["problem"],
         "seeds": section["reference"]["seeds"],
+        "sweep_seeds": section["reference"]["sweep"]["seeds"],
         "confidence": f"{100 * section['reference']['confidence']:g}",
         "grpo": section["grpo"],
         "findings": [one for one in found if one["group"] != "grpo"],
