@@ -62,11 +62,12 @@ class PerPromptStatTracker(PromptTracker):
     def _append(self, batch: Occurrences, values: FloatArray) -> None:
         new = self._seen[batch.numbers] == 0
         self._rewards[batch.numbers[new]] = values[batch.order[batch.starts[new]], None]
-        numbers, counts = (np.repeat(array, batch.counts) for array in (batch.numbers, batch.counts))
-        # Of a prompt with more samples than its buffer has room for, the last ones.
-        last = batch.rank >= counts - self.buffer_size
+        numbers, order = np.repeat(batch.numbers, batch.counts), batch.order
         column = (self._seen[numbers] + batch.rank) % self.buffer_size
-        self._rewards[numbers[last], column[last]] = values[batch.order[last]]
+        if batch.counts.max() > self.buffer_size:  # of such a prompt the last samples alone find room
+            last = batch.rank >= np.repeat(batch.counts, batch.counts) - self.buffer_size
+            numbers, column, order = numbers[last], column[last], order[last]
+        self._rewards[numbers, column] = values[order]
         self._seen[batch.numbers] += batch.counts
         self._mean[batch.numbers], self._std[batch.numbers] = self._statistics(batch.numbers)
 

@@ -141,8 +141,10 @@ class Occurrences:
         first[1:] = together[1:] != together[:-1]
         starts = first.nonzero()[0]
         counts = np.append(starts[1:], len(order)) - starts
-        place = first.cumsum() - 1
-        rank = np.arange(len(order)) - starts[place]
+        place = first.cumsum()
+        place -= 1
+        rank = np.arange(len(order))
+        rank -= starts[place]
         row = np.empty_like(order)
         row[order] = place
         return cls(order, rank, together[starts], starts, counts, row)
