@@ -70,3 +70,6 @@ rule all:
         rules.alignment.input,
         rules.advantage.input,
         rules.repair.input,
+
+
+save_facts(CODE_FACTS)

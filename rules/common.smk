@@ -16,7 +16,7 @@ from rlvr.figures.alignment_captions import ALIGNMENT_CAPTIONS
 from rlvr.figures.captions import FIGURES, OUTCOME_FIGURES, TRAINING_FIGURES
 from rlvr.figures.repair_captions import REPAIR_CAPTIONS
 from rlvr.precision import resolve_mode
-from rlvr.sources import code_digest
+from rlvr.sources import code_digest, load_facts, save_facts
 
 # The folder of <results>, for params, where path variables are not filled in.
 RESULTS = f"results/{config['name']}"
@@ -43,6 +43,10 @@ REFERENCE_METHODS = {one.name: one for one in study_methods(build(ReferenceConfi
 ESTIMATORS = ADVANTAGE["grpo"]["estimators"]
 ADVANTAGE_ANALYSIS = AdvantageAnalysisFiles.in_folder("<results>/advantage/analysis").by_name()
 ADVANTAGE_FIGURES = [*REFERENCE_FIGURES, *ESTIMATOR_FIGURES]
+
+
+CODE_FACTS = ".snakemake/rlvr_code_facts.json"  # only to start faster
+load_facts(CODE_FACTS)
 
 
 def code_of(adaptor):

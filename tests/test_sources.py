@@ -33,7 +33,7 @@ def package(tmp_path, monkeypatch):
 
 
 def digest(package: Path) -> str:
-    for cached in (sources._digest, sources._facts):
+    for cached in (sources._digest, sources._facts, sources._reached):
         cached.cache_clear()
     return sources.code_digest(package.parent / "script.py")
 
@@ -72,6 +72,38 @@ def test_a_module_that_moves_changes_the_digest(package):
     (package / "sub/d.py").rename(package / "sub/e.py")
     (package / "sub/b.py").write_text("from rlvr.sub import e\nDATA_FILES = ('table.txt',)\ng = 1\n")
     assert digest(package) != before
+
+
+def test_kept_facts_give_the_same_digest_without_a_syntax_tree(package, tmp_path, monkeypatch):
+    kept = tmp_path / "kept" / "facts.json"
+    monkeypatch.setattr(sources, "_known", {})
+    monkeypatch.setattr(sources, "_seen", {})
+    before = digest(package)
+    sources.save_facts(kept)
+    written = kept.stat().st_mtime_ns
+    sources.save_facts(kept)
+    assert kept.stat().st_mtime_ns == written
+    sources._known.clear()
+    sources.load_facts(kept)
+    with monkeypatch.context() as patch:
+        patch.delattr(ast, "parse")
+        assert digest(package) == before
+    (package / "a.py").write_text("from rlvr.c import X\n")  # what a file was is kept, not what it is
+    assert digest(package) != before
+    assert {path.name for path in sources.reached_files(package.parent / "script.py")} >= {"c.py"}
+
+
+@pytest.mark.parametrize("content", [None, "", "[1]", '{"a": 1}', '{"a": ["b"]}'])
+def test_facts_that_are_no_use_are_made_anew(content, package, tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "_known", {})
+    before = digest(package)
+    kept = tmp_path / "facts.json"
+    if content is not None:
+        kept.write_text(content)
+    sources._known.clear()
+    sources.load_facts(kept)
+    assert not sources._known
+    assert digest(package) == before
 
 
 def test_a_relative_import_is_refused(package):

@@ -9,10 +9,17 @@ every rule to the whole package. A module that reads a file of the package names
 
 import ast
 import hashlib
+import json
+import logging
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from rlvr.files import atomic_path
+
+logger = logging.getLogger(__name__)
 
 PACKAGE = Path(__file__).parent
 
@@ -47,33 +54,73 @@ def reached_files(script: Path) -> list[Path]:
         if path not in found:
             found.add(path)
             if path.suffix == ".py":
-                queue += _facts(path).reached
+                queue += _reached(path)
     return sorted(found)
 
 
 @dataclass(frozen=True)
 class _Facts:
-    """A module's hash, and the modules and data files that it reaches directly."""
+    """A module's hash, the names that it imports, and the data files beside it that it names."""
 
     content: str
-    reached: tuple[Path, ...]
+    imports: tuple[str, ...]
+    data_files: tuple[str, ...]
 
 
-# Cached by file, since the scripts of a workflow reach mostly the same ones. Syntax trees are not kept: the
-# garbage collector would go over their many nodes again and again while Snakemake builds a large DAG.
+# By Python's version and the hash of a file's bytes. Reading a syntax tree takes long, so a workflow keeps
+# these between its starts.
+_known: dict[str, _Facts] = {}
+_seen: dict[str, _Facts] = {}  # those of them that this process has asked for
+
+
+def load_facts(path: str | Path) -> None:
+    """Take in what `save_facts` has kept; nothing if there is no such file, or one that is no use."""
+    try:
+        kept = json.loads(Path(path).read_text(encoding="utf-8"))
+        _known.update({key: _Facts(one[0], tuple(one[1]), tuple(one[2])) for key, one in kept.items()})
+    except (OSError, ValueError, AttributeError, LookupError, TypeError) as error:
+        logger.debug("no facts of the code are kept in %s (%s); they are made anew", path, error)
+
+
+def save_facts(path: str | Path) -> None:
+    """Keep the facts of all files that this process has looked at, unless the file holds just these."""
+    content = json.dumps({key: list(vars(one).values()) for key, one in sorted(_seen.items())})
+    try:
+        if Path(path).read_text(encoding="utf-8") == content:
+            return
+    except FileNotFoundError:
+        pass
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        temporary.write_text(content, encoding="utf-8")
+
+
 @cache
 def _facts(path: Path) -> _Facts:
-    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-    reached = (*_imported_modules(tree), *_named_data_files(tree, path.parent))
-    return _Facts(hashlib.sha256(ast.dump(tree).encode()).hexdigest(), reached)
+    source = path.read_bytes()
+    # The form in which a syntax tree is hashed is that of a version of Python.
+    key = f"{sys.version_info[0]}.{sys.version_info[1]} {hashlib.sha256(source).hexdigest()}"
+    if key not in _known:
+        tree = ast.parse(source, filename=str(path))
+        content = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+        _known[key] = _Facts(content, tuple(_imports(tree)), tuple(_named_data_files(tree)))
+    _seen[key] = _known[key]
+    return _known[key]
 
 
-def _imported_modules(tree: ast.Module) -> Iterator[Path]:
-    for statement in _statements(tree.body):
-        for name in _imported_names(statement):
-            module = _module_file(name)
-            if module:
-                yield module
+# Cached by file, since the scripts of a workflow reach mostly the same ones.
+@cache
+def _reached(path: Path) -> tuple[Path, ...]:
+    """The modules and data files that a module reaches directly."""
+    facts = _facts(path)
+    modules = (module for name in facts.imports if (module := _module_file(name)))
+    return (*modules, *(path.parent / name for name in facts.data_files))
+
+
+def _imports(tree: ast.Module) -> list[str]:
+    """Names of the package's modules that a module may import, each once."""
+    names = (name for statement in _statements(tree.body) for name in _imported_names(statement))
+    return list(dict.fromkeys(name for name in names if name.startswith(f"{PACKAGE.name}.")))
 
 
 def _statements(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
@@ -101,9 +148,9 @@ def _module_file(name: str) -> Path | None:
     return path if package == PACKAGE.name and parts and path.is_file() else None
 
 
-def _named_data_files(tree: ast.Module, folder: Path) -> Iterator[Path]:
+def _named_data_files(tree: ast.Module) -> Iterator[str]:
     for node in tree.body:
         if isinstance(node, ast.Assign) and any(
             isinstance(target, ast.Name) and target.id == "DATA_FILES" for target in node.targets
         ):
-            yield from (folder / name for name in ast.literal_eval(node.value))
+            yield from ast.literal_eval(node.value)
