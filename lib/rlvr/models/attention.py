@@ -64,11 +64,34 @@ def attend(
     `mask`: boolean (B, 1, S, L), true where a query may look, or None for the causal mask (then S = L).
     """
     short = queries.device.type == "cpu" and queries.element_size() == 2 and keys.shape[2] <= SHORT
-    if dropout is None and not short:
+    if dropout is not None or short:
+        return _attend_explicitly(queries, keys, values, mask, dropout)
+    if queries.device.type == "cpu":
         return functional.scaled_dot_product_attention(
             queries, keys, values, attn_mask=mask, is_causal=mask is None, enable_gqa=True
         )
-    return _attend_explicitly(queries, keys, values, mask, dropout)
+    return attend_on_gpu(queries, keys, values, mask)
+
+
+def attend_on_gpu(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    """`attend` in the forms for which torch has fused kernels on GPUs.
+
+    With a mask or in fp32 it has none for queries that share key heads: it would write all scores to memory,
+    in fp32 training for the backward pass too.
+    """
+    batch, heads, length, head_dim = queries.shape
+    sharing = heads // keys.shape[1]
+    if mask is not None and length == 1:  # one step of decoding: the queries that share a key head as rows
+        stacked = queries.reshape(batch, -1, sharing, head_dim)
+        mixed = functional.scaled_dot_product_attention(
+            stacked, keys, values, attn_mask=mask.expand(-1, -1, sharing, -1)
+        )
+        return mixed.reshape(queries.shape)
+    if mask is not None or queries.dtype == torch.float32:
+        keys, values = (shared.repeat_interleave(sharing, dim=1) for shared in (keys, values))
+    return functional.scaled_dot_product_attention(
+        queries, keys, values, attn_mask=mask, is_causal=mask is None, enable_gqa=True
+    )
 
 
 def _attend_explicitly(

@@ -7,6 +7,10 @@ from torch import Tensor
 
 from rlvr.models.decoder_config import DecoderConfig
 
+# Slots that attention reads come in multiples of this on a GPU, so that shapes change rarely and a step of
+# decoding can be replayed. On a CPU it reads no more than there are.
+GPU_WINDOW = 128
+
 
 class KvCache:
     """Keys and values per layer, (rows, kv_heads, capacity, head_dim); row r has `lengths[r]` valid slots.
@@ -33,6 +37,12 @@ class KvCache:
         ]
         return cls(layers, torch.zeros(rows, dtype=torch.long, device=device), 0)
 
+    @property
+    def window(self) -> int:
+        """How many slots the next token's attention reads: all that any row may look at, see GPU_WINDOW."""
+        multiple = GPU_WINDOW if self.lengths.is_cuda else 1
+        return min(self.layers[0][0].shape[2], -(-(self.longest + 1) // multiple) * multiple)
+
     def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Store new keys and values (rows, kv_heads, S, head_dim); return those that attention reads.
 
@@ -47,7 +57,8 @@ class KvCache:
         rows = torch.arange(len(self.lengths), device=keys.device)
         stored_keys[rows, :, self.lengths] = keys[:, :, 0]
         stored_values[rows, :, self.lengths] = values[:, :, 0]
-        return stored_keys[:, :, : self.longest + 1], stored_values[:, :, : self.longest + 1]
+        window = self.window
+        return stored_keys[:, :, :window], stored_values[:, :, :window]
 
     def positions(self, length: int) -> Tensor:
         """Positions of the next `length` tokens, broadcastable to (rows, length)."""
@@ -59,7 +70,7 @@ class KvCache:
         """Which slots the next tokens may look at: None for the causal first fill, else (rows, 1, 1, L)."""
         if length > 1:
             return None
-        slots = torch.arange(self.longest + 1, device=self.lengths.device)
+        slots = torch.arange(self.window, device=self.lengths.device)
         return (slots[None] <= self.lengths[:, None])[:, None, None]
 
     def advance(self) -> None:

@@ -143,7 +143,7 @@ def _sampling(sizes: DecoderConfig, mode: PrecisionMode, load: TrainingLoad) -> 
     copied = slot + 2 * sizes.heads * sizes.head_dim * number
     cache = rows * load.positions * (sizes.layers * slot + copied)
     prompts = -(-rows // load.samples)
-    prefill = prompts * load.prompt * _saved_per_token(sizes, number, _widened(load, number))
+    prefill = prompts * load.prompt * _saved_per_token(sizes, number, load)
     # fp32 logits twice, then probabilities as float64 and int64; sorted ones and their sums besides.
     drawing = rows * sizes.vocab_size * (28 if load.top_p == 1 else 56)
     return (
@@ -204,38 +204,38 @@ def _widened(load: TrainingLoad, number: int) -> bool:
     return load.device == "cpu" and number == BYTES["bfloat16"]
 
 
-def _saved_per_token(sizes: DecoderConfig, number: int, widened: bool) -> int:
-    """Bytes that one layer keeps of a token for the backward pass, attention's square matrices apart."""
+def _saved_per_token(sizes: DecoderConfig, number: int, load: TrainingLoad) -> int:
+    """Bytes that one layer keeps of a token for the backward pass, attention's square matrices apart.
+
+    In fp32 on a GPU attention reads a copy of keys and values for each query head, see `attend_on_gpu`.
+    """
     hidden, mlp = sizes.hidden_size, sizes.mlp_size
     queries, keys = sizes.heads * sizes.head_dim, sizes.kv_heads * sizes.head_dim
     norms = 2 * hidden * (4 + 2 * number)  # fp32 input; normalised; scaled, which the products read
-    attention = number * (queries + 2 * keys + 2 * queries)  # rotated heads; mixed values and their layout
+    read = queries if load.device == "cuda" and number == BYTES["float32"] else keys
+    attention = number * (queries + 2 * read + 2 * queries)  # rotated heads; mixed values and their layout
     products = 4 * number * mlp
-    fp32_inputs = 4 * (5 * hidden + queries + mlp) if widened else 0
+    fp32_inputs = 4 * (5 * hidden + queries + mlp) if _widened(load, number) else 0
     return norms + attention + products + 4 * sizes.heads + fp32_inputs
 
 
 def _saved(sizes: DecoderConfig, mode: PrecisionMode, load: TrainingLoad) -> int:
     """Bytes that one layer keeps of a microbatch."""
     number, positions = BYTES[mode.compute], load.positions
-    widened = _widened(load, number)
-    per_token = _saved_per_token(sizes, number, widened)
-    pair = _saved_per_pair(sizes, mode, load, widened)
+    per_token, pair = _saved_per_token(sizes, number, load), _saved_per_pair(mode, load)
     return load.rows * positions * (per_token + pair * sizes.heads * positions)
 
 
-def _saved_per_pair(sizes: DecoderConfig, mode: PrecisionMode, load: TrainingLoad, widened: bool) -> int:
+def _saved_per_pair(mode: PrecisionMode, load: TrainingLoad) -> int:
     """Bytes kept of each pair of positions in each head; 0 where a fused kernel computes attention.
 
-    The explicit form keeps fp32 probabilities and a copy in the compute dtype, and dropout its mask. On CUDA
-    torch's fused kernels take grouped heads in 16-bit dtypes only (docstring of
-    scaled_dot_product_attention, `enable_gqa`): in fp32 the probabilities are kept.
+    The explicit form keeps fp32 probabilities and a copy in the compute dtype, and dropout its mask.
     """
     number = BYTES[mode.compute]
+    widened = _widened(load, number)
     if mode.dropout.rate or (widened and load.positions <= SHORT):
         return 4 + (4 if widened else number) + (1 if mode.dropout.rate else 0)
-    grouped = sizes.kv_heads != sizes.heads
-    return 4 if load.device == "cuda" and number == BYTES["float32"] and grouped else 0
+    return 0
 
 
 # What is left to CUDA's context, libraries and fragmentation.

@@ -11,6 +11,7 @@ from rlvr.models.decoder_config import DecoderConfig
 from rlvr.models.tokenizers import TextTokenizer
 from rlvr.models.weights import copy_weights
 from rlvr.rollout.batched import BatchedEngine
+from rlvr.rollout.decode_step import DecodeStep
 
 
 class NativeEngine(BatchedEngine):
@@ -39,10 +40,11 @@ class NativeEngine(BatchedEngine):
         self._shared = share_weights and isinstance(model, Decoder) and _computes_in(model, dtype)
         if self._shared:
             self._model = model
-            return
-        self._model = Decoder(config, master=dtype, compute=dtype).to(device).requires_grad_(False)
-        if isinstance(model, Decoder):
-            self.load_weights(model.named_parameters())
+        else:
+            self._model = Decoder(config, master=dtype, compute=dtype).to(device).requires_grad_(False)
+            if isinstance(model, Decoder):
+                self.load_weights(model.named_parameters())
+        self._step = DecodeStep(self._model)
 
     def load_weights(self, named_tensors: Iterable[tuple[str, Tensor]]) -> None:
         """Copy the trainer's weights by name, cast to the engine's dtype."""
@@ -69,15 +71,14 @@ class NativeEngine(BatchedEngine):
         return self._model.head(last)
 
     def _advance(self, tokens: Tensor) -> Tensor:
-        hidden = self._model.hidden(tokens[:, None], cache=self._cache)
-        self._cache.advance()
-        return self._model.head(hidden[:, 0])
+        return self._step(self._cache, tokens)
 
     def _keep(self, branches: Tensor) -> None:
         self._cache = self._cache.select(branches)
 
     def _release(self) -> None:
         self._cache = None
+        self._step.forget()
 
 
 def _computes_in(model: Decoder, dtype: torch.dtype) -> bool:
