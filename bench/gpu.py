@@ -135,11 +135,9 @@ def report_training(name: str, mode_name: str, rows: int, width: int, device: st
     used = torch.cuda.max_memory_allocated() if device == "cuda" else 0
     planned = planned_bytes(sizes, mode, rows, width, device)
     times = (f"{phase} {1e3 * taken:.0f}" for phase, taken in vars(step).items())
-    WRITE(f"{name} {mode_name}, {rows} x {width}: {', '.join(times)} ms; {tokens / seconds:,.0f} tokens/s")
-    WRITE(
-        f"{flops / 1e12:.0f} TFLOP/s, {flops / peak / 1e10:.1f} % of the peak; memory {used / 2**30:.1f} GiB, "
-    )
-    WRITE(f"planned {planned / 2**30:.1f}; weights {digest[:12]}\n")
+    WRITE(f"{name} {mode_name}, {rows} x {width}: {', '.join(times)} ms; {tokens / seconds:,.0f} tokens/s, ")
+    WRITE(f"{flops / 1e12:.0f} TFLOP/s, {flops / peak / 1e10:.1f} % of the peak; ")
+    WRITE(f"memory {used / 2**30:.1f} GiB, planned {planned / 2**30:.1f}; weights {digest[:12]}\n")
     sys.stdout.flush()
     return digest
 
