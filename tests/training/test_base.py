@@ -12,6 +12,8 @@ from rlvr.config.policy import PretrainedPolicyConfig, TinyPolicyConfig
 from rlvr.errors import UserError
 from rlvr.models.loading import load_policy, load_tokenizer
 from rlvr.models.weights import read_weights, weight_hash
+from rlvr.rollout.engine import GenerationRequest, SamplingParams
+from rlvr.rollout.opening import open_engine
 from rlvr.training import base
 from rlvr.training.sft import METRIC_COLUMNS, Sft
 
@@ -101,6 +103,28 @@ def test_sizes_that_do_not_divide_are_refused(tmp_path):
     wrong = dataclasses.replace(CONFIG.architecture, heads=3)
     with pytest.raises(UserError, match="hidden_size 32 must be an even multiple of heads 3"):
         prepare(tmp_path, dataclasses.replace(CONFIG, architecture=wrong))
+
+
+def test_rows_of_the_embedding_beyond_the_tokenizer_are_drawn_too(tmp_path):
+    """As with larger models, whose vocabularies are padded; such an id has no text."""
+    wide = dataclasses.replace(CONFIG.architecture, vocab_size=600)
+    config = dataclasses.replace(CONFIG, architecture=wide, sft=dataclasses.replace(CONFIG.sft, steps=1))
+    prepare(tmp_path, config)
+    model = load_policy(tmp_path / "policy", torch.float32, torch.float32)
+    assert model.config.vocab_size == 600
+    engine = open_engine(model, load_tokenizer(tmp_path / "policy"), torch.float32, 16)
+    rollouts = engine.generate([GenerationRequest("a", "m:91,38=", 16)], SamplingParams(max_tokens=8), seed=0)
+    assert max(max(rollout.token_ids) for rollout in rollouts) >= 24
+    beyond = next(rollout for rollout in rollouts if any(token >= 24 for token in rollout.token_ids))
+    assert len(beyond.text) < len(beyond.token_ids)
+
+
+def test_fewer_rows_than_tokens_are_refused(tmp_path):
+    narrow = dataclasses.replace(CONFIG.architecture, vocab_size=23)
+    with pytest.raises(
+        UserError, match="vocab_size is 23, but the tokenizer has 24 tokens; allowed: 24 or more"
+    ):
+        prepare(tmp_path, dataclasses.replace(CONFIG, architecture=narrow))
 
 
 def test_a_pretrained_policy_becomes_links(tmp_path):

@@ -93,6 +93,13 @@ def test_the_source_study(project, benchmarks, monkeypatch):
     assert jobs.count(("evaluate_base", "1")) == 5
 
 
+def test_the_smoke_test_of_a_gpu(project):
+    dry_run = project.snakemake("-n", "precision", "--configfile", "config/gpu-smoke.yaml").stdout
+    jobs = re.findall(r"^rule (\w+):.*?resources: [^\n]*\bgpu=(\d+)", dry_run, re.MULTILINE | re.DOTALL)
+    assert jobs.count(("train_policy", "1")) == 6
+    assert jobs.count(("train_base_policy", "1")) == 1
+
+
 def test_the_handout(project, benchmarks, monkeypatch):
     monkeypatch.chdir(ROOT)
     needs_data("config/qwen2.5-math-1.5b.yaml")

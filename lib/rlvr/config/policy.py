@@ -6,7 +6,11 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class ArchitectureConfig:
-    """Shape of a from-scratch Qwen2-family policy."""
+    """Shape of a from-scratch Qwen2-family policy.
+
+    `vocab_size`: rows of the embedding; None for the tokenizer's tokens. More are ids without a text, like
+    those that large models pad their vocabularies with.
+    """
 
     hidden_size: int
     layers: int
@@ -18,6 +22,7 @@ class ArchitectureConfig:
     max_positions: int
     rope_theta: float = 10_000.0
     rms_norm_eps: float = 1e-6
+    vocab_size: int | None = None
 
 
 @dataclass(frozen=True)

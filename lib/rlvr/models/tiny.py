@@ -8,8 +8,11 @@ from rlvr.errors import UserError
 from rlvr.models.decoder_config import DecoderConfig
 
 
-def decoder_config(architecture: ArchitectureConfig, vocab_size: int) -> DecoderConfig:
-    """The Qwen2-family config of an architecture; UserError when its sizes do not divide."""
+def decoder_config(architecture: ArchitectureConfig, tokens: int) -> DecoderConfig:
+    """The Qwen2-family config of an architecture for a tokenizer of so many tokens.
+
+    UserError when its sizes do not divide, or the tokens are more than `vocab_size`.
+    """
     hidden, heads = architecture.hidden_size, architecture.heads
     if hidden % heads or (hidden // heads) % 2:
         raise UserError(
@@ -20,9 +23,15 @@ def decoder_config(architecture: ArchitectureConfig, vocab_size: int) -> Decoder
         raise UserError(
             f"base.architecture: heads {heads} must be a multiple of kv_heads {architecture.kv_heads}"
         )
+    rows = tokens if architecture.vocab_size is None else architecture.vocab_size
+    if rows < tokens:
+        raise UserError(
+            f"base.architecture: vocab_size is {rows}, but the tokenizer has {tokens} tokens; "
+            f"allowed: {tokens} or more"
+        )
     return DecoderConfig(
         model_type="qwen2",
-        vocab_size=vocab_size,
+        vocab_size=rows,
         hidden_size=hidden,
         layers=architecture.layers,
         heads=heads,

@@ -93,7 +93,7 @@ def _tiny_sizes(base: Mapping[str, Any]) -> DecoderConfig:
     return DecoderConfig.from_hf(
         {
             "model_type": "qwen2",
-            "vocab_size": len(small_tokenizer(base["tokenizer"])),
+            "vocab_size": shape.get("vocab_size") or len(small_tokenizer(base["tokenizer"])),
             "hidden_size": shape["hidden_size"],
             "num_hidden_layers": shape["layers"],
             "num_attention_heads": shape["heads"],
