@@ -17,7 +17,7 @@ rule train_policy:
         "<logs>/train_policy/{mode}/seed{seed}/rep{rep}.log",
     benchmark:
         "<benchmarks>/train_policy/{mode}/seed{seed}/rep{rep}.tsv"
-    threads: config["compute_threads"]
+    threads: config["compute_threads"] * STUDY["training"]["trainer"]["gpus"]
     resources:
         gpu=config["resources"]["train_policy"]["gpu"],
         mem_mb=memory_of("train_policy"),
@@ -139,7 +139,7 @@ rule compare_updates:
         "<benchmarks>/compare_updates.tsv"
     threads: config["compute_threads"]
     resources:
-        gpu=config["resources"]["measure_updates"]["gpu"],
+        gpu=0,
         mem_mb=memory_of("measure_updates"),
         runtime=runtime_of("measure_updates"),
     params:

@@ -216,14 +216,34 @@ def test_a_driver_that_fails_is_said(machine, caplog):
 
 def test_what_a_scheduler_gave_is_kept(machine, monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "12")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5")
-    with lease_gpus(2):
-        assert visible() == "4,5"
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     monkeypatch.setenv("SLURM_STEP_GPUS", "4")
     with lease_gpus(1):
         assert visible() is None
     assert not (machine / "locks").exists()
+    monkeypatch.delenv("SLURM_STEP_GPUS")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5")
+    with lease_gpus(2):
+        assert visible() == "4,5"
+
+
+def test_fewer_than_asked_for_from_a_scheduler_are_said(monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    with pytest.raises(UserError, match=r"asks for 8 GPUs, but there are 1 for it \(0;"):
+        lease_gpus(8)
+
+
+def test_jobs_that_each_ask_for_a_whole_allocation_take_turns(monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    first = lease_gpus(2)
+
+    def it_ends(_):
+        first.release()
+
+    monkeypatch.setattr(leases, "time", SimpleNamespace(sleep=it_ends, monotonic=time.monotonic))
+    with lease_gpus(2):
+        assert first.gpus == () and visible() == "0,1"
 
 
 def test_jobs_that_share_an_allocation_share_out_its_gpus(monkeypatch):

@@ -1,10 +1,8 @@
 """Adaptor of rule compare_updates."""
 
 from rlvr.joblog import log_to
-from rlvr.leases import lease_gpus
 
 log_to(snakemake.log[0])
-lease_gpus(snakemake.resources.gpu, snakemake.log[0])
 
 from rlvr.config.build import build
 from rlvr.diagnostics.compare import OverlapSettings, compare_update_overlap

@@ -1,8 +1,8 @@
 """GPUs of a machine, lent to its jobs: no two jobs on one, whoever started them.
 
 A lease is a lock on a file of the device, which the kernel releases when the job ends, however it ends. It is
-taken before CUDA starts and shown to CUDA by CUDA_VISIBLE_DEVICES. A scheduler that has given this job its
-GPUs has done the same already; then there is nothing to do.
+taken before CUDA starts and shown to CUDA by CUDA_VISIBLE_DEVICES. Of what a scheduler has given, jobs that
+share the allocation lease their part in the same way.
 """
 
 import fcntl
@@ -67,9 +67,8 @@ def lease_gpus(count: int, job: str = "") -> Lease:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         raise RuntimeError("GPUs must be leased before CUDA starts")
-    given = given_by_scheduler()
-    if given is not None and (not given or len(given) <= count):
-        logger.info("GPUs given by the scheduler: %s", ", ".join(given) or "see SLURM_STEP_GPUS")
+    if given_by_scheduler() == []:
+        logger.info("GPUs are given by the scheduler: see SLURM_STEP_GPUS")
         return Lease()
     gpus = job_gpus()
     if len(gpus) < count:

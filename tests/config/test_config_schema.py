@@ -171,7 +171,7 @@ def test_the_default_config_names_every_key_but_the_rarest():
     unnamed = leaves(validate_config(written)) - leaves(written)
     shapes = (f".{section}base.architecture" for section in ("", "alignment.", "advantage.grpo."))
     rare = {".data.train.holdout"} | {
-        f"{shape}.{key}" for shape in shapes for key in ("rope_theta", "rms_norm_eps")
+        f"{shape}.{key}" for shape in shapes for key in ("rope_theta", "rms_norm_eps", "vocab_size")
     }
     assert unnamed == rare
 

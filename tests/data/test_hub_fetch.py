@@ -101,12 +101,38 @@ def test_a_repository_that_the_hub_does_not_have_is_named(tmp_path):
 def test_without_network_what_is_in_the_cache_is_enough_and_the_rest_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    store(tmp_path, "model", "some-one/policy", {"config.json": b"{}"}, ["config.json"])
+    store(
+        tmp_path, "model", "some-one/policy", {"config.json": b"{}", "model.safetensors": b"w"}, list(POLICY)
+    )
     screen = io.StringIO()
     fetch([NEEDS[1]], tmp_path / "fetched.json", screen)
-    assert f"model some-one/policy@{COMMIT}: 1 files" in screen.getvalue()
+    assert f"model some-one/policy@{COMMIT}: 2 files" in screen.getvalue()
     with pytest.raises(UserError, match=f"dataset openai/gsm8k@{COMMIT} could not be fetched: no network"):
         fetch(NEEDS, tmp_path / "none.json", screen)
+    assert not (tmp_path / "none.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("cached", "missing"),
+    [
+        ({"config.json": b"{}"}, "model.safetensors"),
+        (
+            {
+                "model-1.safetensors": b"w",
+                "model.safetensors.index.json": b'{"weight_map": {"a": "model-1.safetensors", '
+                b'"b": "model-2.safetensors"}}',
+            },
+            "model-2.safetensors",
+        ),
+    ],
+)
+def test_a_model_without_all_of_its_weights_is_not_called_fetched(tmp_path, monkeypatch, cached, missing):
+    """What a fetch that was broken off has left, when there is no network."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    store(tmp_path, "model", "some-one/policy", cached, list(cached))
+    with pytest.raises(UserError, match=f"the cache lacks {missing}, which could not be fetched"):
+        fetch([NEEDS[1]], tmp_path / "none.json", io.StringIO())
     assert not (tmp_path / "none.json").exists()
 
 

@@ -154,6 +154,23 @@ def test_the_examples_in_the_slurm_profile_work(project, tmp_path):
     assert "slurm_account=myproject" in dry_run.stdout
 
 
+@pytest.mark.parametrize(
+    ("name", "targets"), [("qwen2.5-math-7b", ()), ("qwen2.5-math-1.5b", ("alignment", "advantage"))]
+)
+def test_the_slurm_profile_sends_every_job_with_a_gpu_to_its_partition(project, tmp_path, name, targets):
+    text = (project.folder / "profiles/slurm/config.yaml").read_text()
+    (tmp_path / "config.yaml").write_text(uncommented(text))
+    empty_data(load_config(project.folder / f"config/{name}.yaml"), tmp_path)
+    config = ("--configfile", f"config/{name}.yaml", "--config", f"data_root={tmp_path}")
+    dry_run = project.snakemake("-n", *targets, "--profile", str(tmp_path), *config)
+    assert dry_run.returncode == 0, dry_run.stdout
+    asked = [
+        set(line.split(", ")) for line in re.findall(r"resources: ([^\n]*gpu=[1-9][^\n]*)", dry_run.stdout)
+    ]
+    assert len(asked) > 20
+    assert all("slurm_partition=gpu" in resources for resources in asked)
+
+
 @pytest.mark.parametrize(("profile", "gpus"), [("workstation", "4"), ("slurm", "16")])
 def test_the_totals_of_a_profile_hold_and_no_others(project, tmp_path, profile, gpus):
     empty_data(load_config(project.folder / "config/qwen2.5-math-7b.yaml"), tmp_path)
