@@ -2,6 +2,7 @@
 
     python bench/gpu.py                     # the 1.5B shape in three modes, and decoding; about two minutes
     python bench/gpu.py --shape 7b --modes bf16 --rows 4
+    python bench/gpu.py --rows 32 --recompute --chunk 4096      # see `trainer` of the config
 
 Training: forward with log-probabilities, backward and the optimiser's step on rows of random tokens, the
 fastest of three steps each. FLOP: 6 a weight and token, and attention's causal products; utilisation is of
@@ -20,10 +21,11 @@ import torch
 from rlvr.arithmetic import configure_arithmetic
 from rlvr.models.decoder import Decoder
 from rlvr.models.decoder_config import DecoderConfig
+from rlvr.models.label_scores import Scoring
+from rlvr.models.recomputation import recompute_layers
 from rlvr.models.tokenizers import character_tokenizer
 from rlvr.models.weights import weight_hash
 from rlvr.plan import memory as plan
-from rlvr.policy import get_response_log_probs
 from rlvr.precision import PrecisionMode, resolve_mode, torch_dtype
 from rlvr.rollout.native import NativeEngine
 from rlvr.training.optimizer import make_optimizer
@@ -76,42 +78,41 @@ def random_weights(model: Decoder, device: str) -> None:
                 parameter.normal_(std=0.02, generator=generator)
 
 
-def train(
-    sizes: DecoderConfig, mode: PrecisionMode, rows: int, width: int, device: str
-) -> tuple[Step, str, int]:
+def train(sizes: DecoderConfig, mode: PrecisionMode, load: plan.TrainingLoad) -> tuple[Step, str, int]:
     """Fastest phases of three steps, the hash of the weights after them, and the number of weights."""
+    device = load.device
     configure_arithmetic(torch.get_num_threads(), mode.deterministic, 0)
     with torch.device(device):
         model = Decoder(sizes, torch_dtype(mode.master), torch_dtype(mode.compute), mode.logits_fp32)
     random_weights(model, device)
+    if load.recompute_activations:
+        recompute_layers(model)
     optimizer = make_optimizer(model, mode, 1e-6, (0.9, 0.999), 1e-8, 0.0, seed=0, tracked=65536)
     generator = torch.Generator(device).manual_seed(1)
-    tokens = torch.randint(sizes.vocab_size, (rows, width + 1), device=device, generator=generator)
+    size = (load.rows, load.positions + 1)
+    tokens = torch.randint(sizes.vocab_size, size, device=device, generator=generator)
+    mask = torch.ones_like(tokens[:, 1:], dtype=torch.bool)
+    scoring = Scoring(False, torch_dtype(mode.logits), load.vocabulary_chunk)
     steps = []
     for _ in range(3):
         started = clock(device)
-        scores = get_response_log_probs(
-            model, tokens[:, :-1], tokens[:, 1:], softmax_dtype=torch_dtype(mode.logits)
-        )
-        loss = -scores["log_probs"].mean()
+        log_probs, _ = model.label_scores(tokens[:, :-1], tokens[:, 1:], mask, scoring)
+        loss = -log_probs.mean()
         forward = clock(device)
         loss.backward()
         backward = clock(device)
         optimizer.step()
         optimizer.zero_grad()
         steps.append(Step(forward - started, backward - forward, clock(device) - backward))
-        del scores, loss
+        del log_probs, loss
     fastest = Step(
         *(min(getattr(step, phase) for step in steps) for phase in ("forward", "backward", "optimizer"))
     )
     return fastest, weight_hash(model.named_parameters()), sum(p.numel() for p in model.parameters())
 
 
-def planned_bytes(sizes: DecoderConfig, mode: PrecisionMode, rows: int, width: int, device: str) -> float:
+def planned_bytes(sizes: DecoderConfig, mode: PrecisionMode, load: plan.TrainingLoad) -> float:
     """The planner's peak of the backward pass and the optimiser's step, for the parts that are here."""
-    load = plan.TrainingLoad(
-        rows=rows, drawn_rows=1, samples=1, prompt=1, response=width, top_p=1.0, tracked=65536, device=device
-    )  # fmt: skip
     parts = plan.training_memory(sizes, mode, load).parts
 
     def in_phase(phase: str) -> float:
@@ -122,18 +123,19 @@ def planned_bytes(sizes: DecoderConfig, mode: PrecisionMode, rows: int, width: i
     return max(in_phase("backward"), in_phase("optimiser"))
 
 
-def report_training(name: str, mode_name: str, rows: int, width: int, device: str, peak: float) -> str:
+def report_training(name: str, mode_name: str, load: plan.TrainingLoad, peak: float) -> str:
     """One run, printed; the hash of its weights."""
+    rows, width, device = load.rows, load.positions, load.device
     sizes, mode = SHAPES[name], resolve_mode(mode_name, 0.0, {})
     if device == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    step, digest, weights = train(sizes, mode, rows, width, device)
+    step, digest, weights = train(sizes, mode, load)
     tokens, seconds = rows * width, step.forward + step.backward
     attention = 6 * sizes.layers * sizes.heads * sizes.head_dim * rows * width**2  # causal: half of all pairs
     flops = (6 * weights * tokens + attention) / seconds
     used = torch.cuda.max_memory_allocated() if device == "cuda" else 0
-    planned = planned_bytes(sizes, mode, rows, width, device)
+    planned = planned_bytes(sizes, mode, load)
     times = (f"{phase} {1e3 * taken:.0f}" for phase, taken in vars(step).items())
     WRITE(f"{name} {mode_name}, {rows} x {width}: {', '.join(times)} ms; {tokens / seconds:,.0f} tokens/s, ")
     WRITE(f"{flops / 1e12:.0f} TFLOP/s, {flops / peak / 1e10:.1f} % of the peak; ")
@@ -170,6 +172,8 @@ def main() -> None:
     parser.add_argument("--modes", nargs="*", default=["bf16_mixed", "bf16", "fp32"])
     parser.add_argument("--rows", type=int, default=8)
     parser.add_argument("--width", type=int, default=1024)
+    parser.add_argument("--recompute", action="store_true", help="activations in the backward pass")
+    parser.add_argument("--chunk", type=int, help="positions whose logits exist at a time")
     parser.add_argument("--decode-rows", type=int, nargs="*", default=[64, 256])
     parser.add_argument("--prompt", type=int, default=256)
     parser.add_argument(
@@ -183,9 +187,13 @@ def main() -> None:
         sys.exit("error: there is no GPU here; --device cpu --shape tiny tries the bench itself")
     name = torch.cuda.get_device_name() if options.device == "cuda" else "CPU"
     WRITE(f"{name}, torch {torch.__version__}\n")
+    load = plan.TrainingLoad(
+        rows=options.rows, drawn_rows=1, samples=1, prompt=1, response=options.width, top_p=1.0,
+        tracked=65536, device=options.device, recompute_activations=options.recompute,
+        vocabulary_chunk=options.chunk,
+    )  # fmt: skip
     for mode in options.modes:
-        load = (options.rows, options.width, options.device, options.peak)
-        first, second = (report_training(options.shape, mode, *load) for _ in range(2))
+        first, second = (report_training(options.shape, mode, load, options.peak) for _ in range(2))
         WRITE(f"{mode}: two runs are {'equal' if first == second else 'different'}\n")
     for rows in options.decode_rows:
         report_decoding(options.shape, rows, options.prompt, 100, options.device)

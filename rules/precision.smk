@@ -17,7 +17,7 @@ rule train_policy:
         "<logs>/train_policy/{mode}/seed{seed}/rep{rep}.log",
     benchmark:
         "<benchmarks>/train_policy/{mode}/seed{seed}/rep{rep}.tsv"
-    threads: config["compute_threads"]
+    threads: config["compute_threads"] * STUDY["training"]["trainer"]["gpus"]
     resources:
         gpu=config["resources"]["train_policy"]["gpu"],
         mem_mb=memory_of("train_policy"),

@@ -86,6 +86,12 @@ TRAINING = {
         "warmup_steps": 2,
         "max_grad_norm": 1.0,
     },
+    "trainer": {
+        "gpus": 1,
+        "microbatch_tokens": None,
+        "recompute_activations": False,
+        "vocabulary_chunk": None,
+    },
     "kl_every_steps": 1,
     "tracked_updates": 65536,
     "log_rollouts_every_steps": 3,

@@ -9,8 +9,10 @@ own_until_exit(snakemake.params.checkpoints, snakemake.resources.checkpoint_lock
 lease_gpus(snakemake.resources.gpu, snakemake.log[0])
 
 from rlvr.config.build import build
-from rlvr.training.run import TrainingFiles, TrainingJob, train_policy
+from rlvr.training.launch import launch_training
+from rlvr.training.run import TrainingFiles, TrainingJob
 
 job = build(TrainingJob, snakemake.params.job)
 files = TrainingFiles(**snakemake.input, **snakemake.output, checkpoints=snakemake.params.checkpoints)
-train_policy(job, files, snakemake.resources.verification_workers, snakemake.params.code)
+workers, gpus = snakemake.resources.verification_workers, snakemake.resources.gpu
+launch_training(job, files, workers, snakemake.params.code, gpus)

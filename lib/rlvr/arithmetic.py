@@ -19,6 +19,7 @@ def configure_arithmetic(threads: int, deterministic: bool, seed: int) -> dict[s
     torch.set_deterministic_debug_mode("error" if deterministic else "default")
     torch.backends.cudnn.benchmark = False
     torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
     # cuDNN's attention plans anew for every new shape, which took 0.4 s on an H200: every token of a rollout.
     torch.backends.cuda.enable_cudnn_sdp(False)
     random.seed(seed)
@@ -27,7 +28,9 @@ def configure_arithmetic(threads: int, deterministic: bool, seed: int) -> dict[s
     return {
         "threads": threads,
         "deterministic_algorithms": deterministic,
-        "float32_matmul_precision": "highest",
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        # As read back, since an environment variable of torch's goes before what is set.
+        "tf32": torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32,
         "cudnn_attention": False,
         "seed": seed,
     }

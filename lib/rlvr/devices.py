@@ -21,7 +21,11 @@ def resolve_device(name: str) -> torch.device:
 
 
 def check_dtypes(device: torch.device, names: Iterable[str]) -> None:
-    """UserError if the device cannot multiply matrices in one of the dtypes named."""
+    """UserError if the device cannot multiply matrices in one of the dtypes named.
+
+    Nor may it round the operands of fp32 products to TF32, which environment variables can make a GPU do
+    whatever torch is told.
+    """
     for name in names:
         tensor = torch.ones(2, 2, dtype=getattr(torch, name), device=device)
         try:
@@ -31,6 +35,17 @@ def check_dtypes(device: torch.device, names: Iterable[str]) -> None:
                 f"{describe_device(device)} cannot compute in {name} ({error}); choose a mode without it, or "
                 "another device"
             ) from error
+        if name == "float32" and not multiplies_fp32_exactly(device):
+            raise UserError(
+                f"{describe_device(device)} rounds fp32 operands to TF32 in products; unset "
+                "NVIDIA_TF32_OVERRIDE and TORCH_ALLOW_TF32_CUBLAS_OVERRIDE in the environment of the job"
+            )
+
+
+def multiplies_fp32_exactly(device: torch.device) -> bool:
+    """Whether a product keeps operands of 13 significant bits after the first, three more than TF32 does."""
+    operand = torch.full((128, 128), 1 + 2.0**-13, device=device)
+    return torch.equal(operand @ torch.eye(128, device=device), operand)
 
 
 def arithmetic_identity(device: torch.device, names: Iterable[str]) -> str:

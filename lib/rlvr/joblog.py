@@ -27,6 +27,11 @@ def log_to(path: str | Path) -> None:
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
+    log_lines()
+
+
+def log_lines() -> None:
+    """`log_to` without the file: for a process that another has started, into that one's log."""
     logging.basicConfig(level=logging.INFO, format=LINE, datefmt=CLOCK, stream=sys.stderr, force=True)
     logging.captureWarnings(True)
     sys.excepthook = _report_uncaught

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rlvr.adam import AdamStep
 from rlvr.buckets import flat, pieces, store, together
+from rlvr.processes import norm_over_processes, sum_over_processes
 from rlvr.rounding import (
     STATE_DTYPES,
     WEIGHT_DTYPES,
@@ -19,11 +20,14 @@ from rlvr.rounding import (
     round_stochastically,
     stochastic_noise,
 )
+from rlvr.shards import copy_into, is_sharded, local, place
 
 # Elements that are updated together. On a CPU what an update reads and writes then stays in the cache from
 # one operation to the next; elsewhere launches cost more than memory, and only fp32 copies are bounded.
 _BUCKET_ELEMENTS = {"cpu": 2**17}
 _BUCKET_ELEMENTS_ELSEWHERE = 2**24
+
+TRACKED = ("intended", "start")  # what is kept of the tracked coordinates alone
 
 
 class AdamW(torch.optim.Optimizer):
@@ -46,6 +50,10 @@ class AdamW(torch.optim.Optimizer):
 
     `tracked` > 0: in every parameter that many coordinates, chosen by `seed` (all, if it has fewer), have
     their intended updates, in fp32 and before any rounding, summed up for `lost_update`.
+
+    Parameters may be DTensors, divided among processes along their first dimension, as FSDP2 leaves them:
+    each process updates its part, noise and tracked coordinates are those of the whole parameter, and
+    `lost_update`, `second_moments_stuck` and `state_dict` are collectives.
 
     Raises ValueError for settings outside their range, and for dtypes that `write_back` cannot round into.
     """
@@ -72,7 +80,10 @@ class AdamW(torch.optim.Optimizer):
         require_dtype("state_dtype", state_dtype, STATE_DTYPES[write_back], write_back)
         self.state_dtype, self.write_back, self.seed, self.tracked = state_dtype, write_back, seed, tracked
         self._index: dict[Tensor, int] = {}
+        # Of each parameter's part in this process: flat indices of its tracked elements, None for all, and
+        # which of the parameter's tracked elements, in order, these are.
         self._coordinates: dict[Tensor, Tensor | None] = {}
+        self._tracked_here: dict[Tensor, slice] = {}
         settings = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         # Saved with the state, since it is of use with the same tracked weights only.
         super().__init__(params, settings | {"tracking": (tracked, seed if tracked else 0)})
@@ -86,20 +97,28 @@ class AdamW(torch.optim.Optimizer):
                 f"parameter {index}", parameter.dtype, WEIGHT_DTYPES[self.write_back], self.write_back
             )
             if self.tracked:
-                self._coordinates[parameter] = _tracked_coordinates(parameter, self.tracked, self.seed, index)
+                every = _tracked_coordinates(parameter.numel(), self.tracked, self.seed, index)
+                self._coordinates[parameter], self._tracked_here[parameter] = _in_part(parameter, every)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """As torch's, without its decorator."""
         torch.optim.Optimizer.zero_grad.__wrapped__(self, set_to_none)
 
     def state_dict(self) -> dict:
-        """As torch's, without its decorator."""
-        return torch.optim.Optimizer.state_dict.__wrapped__(self)
+        """As torch's, without its decorator; of divided parameters the tracked coordinates are all there."""
+        saved = torch.optim.Optimizer.state_dict.__wrapped__(self)
+        for parameter, index in self._index.items():
+            if self.tracked and is_sharded(parameter) and index in saved["state"]:
+                own = saved["state"][index]
+                everywhere = {key: self._of_all_shards(parameter, own[key]) for key in TRACKED}
+                saved["state"][index] = own | everywhere
+        return saved
 
     def load_state_dict(self, state_dict: dict) -> None:
         """Restore everything exactly, in its own dtypes (torch's own casts it to the weights' dtype).
 
-        Raises ValueError for the state of an optimiser with other dtypes, write-back or tracking.
+        Moments may be divided among processes as the parameters are, or whole. Raises ValueError for the
+        state of an optimiser with other dtypes, write-back or tracking.
         """
         for group, saved in zip(self.param_groups, state_dict["param_groups"], strict=True):
             if tuple(saved["tracking"]) != group["tracking"]:
@@ -115,11 +134,22 @@ class AdamW(torch.optim.Optimizer):
                     f"saved state of parameter {index} is {found}; this optimiser needs "
                     f"{self._state_dtypes(parameter)}"
                 )
-        torch.optim.Optimizer.load_state_dict.__wrapped__(self, state_dict)
+        settings = {"state": {}, "param_groups": state_dict["param_groups"]}
+        torch.optim.Optimizer.load_state_dict.__wrapped__(self, settings)
         for parameter, index in self._index.items():
-            for key in self._state_dtypes(parameter) if index in state_dict["state"] else ():
-                saved = state_dict["state"][index][key]
-                self.state[parameter][key] = saved.to(device=parameter.device, copy=True)
+            if saved := state_dict["state"].get(index):
+                tensors = {
+                    key: self._restored(parameter, key, saved[key]) for key in self._state_dtypes(parameter)
+                }
+                self.state[parameter] = {"step": saved["step"], **tensors}
+
+    def _restored(self, parameter: Tensor, key: str, saved: Tensor) -> Tensor:
+        """A copy of what `state_dict` has saved, as far as this process keeps it."""
+        if key in TRACKED:
+            return saved[self._tracked_here[parameter]].to(device=parameter.device, copy=True)
+        restored = torch.empty_like(parameter, dtype=saved.dtype, requires_grad=False)
+        copy_into(restored, saved)
+        return restored
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
@@ -148,21 +178,30 @@ class AdamW(torch.optim.Optimizer):
         if not moved:
             return math.nan
         intended = [self.state[parameter]["intended"] for parameter in moved]
-        now = [self._at_tracked(parameter, parameter.detach()).float() for parameter in moved]
+        now = [self._at_tracked(parameter, parameter).float() for parameter in moved]
         applied = torch._foreach_sub(now, [self.state[parameter]["start"] for parameter in moved])
         # Each tracked weight stands for as many as its tensor has for each that is tracked.
-        shares = [parameter.numel() / len(own) for parameter, own in zip(moved, intended, strict=True)]
+        shares = [parameter.numel() / min(parameter.numel(), self.tracked) for parameter in moved]
         sizes = [_norm(tensors, shares) for tensors in (torch._foreach_sub(intended, applied), intended)]
         return sizes[0] / sizes[1] if sizes[1] else math.nan
 
     def _at_tracked(self, parameter: Tensor, values: Tensor) -> Tensor:
-        """`values` (of the parameter's shape) at the tracked coordinates, flat; a view where all are."""
-        coordinates = self._coordinates[parameter]
+        """`values` (of the parameter's shape) at the tracked coordinates, flat; a view where all are.
+
+        Of a divided parameter, those that this process holds.
+        """
+        coordinates, values = self._coordinates[parameter], local(values)
         return values.flatten() if coordinates is None else values.take(coordinates)
 
     def _tracked(self, parameter: Tensor, values: Tensor) -> Tensor:
         """A copy of `values` at the tracked coordinates, flat."""
         return self._at_tracked(parameter, values).clone()
+
+    def _of_all_shards(self, parameter: Tensor, own: Tensor) -> Tensor:
+        """One number a tracked coordinate of a divided parameter: each process has those that it holds."""
+        every = own.new_zeros(min(parameter.numel(), self.tracked))
+        every[self._tracked_here[parameter]] = own
+        return sum_over_processes(every)
 
     def _alike(self, parameter: Tensor) -> tuple[int, torch.dtype, torch.device]:
         return self.state[parameter]["step"], parameter.dtype, parameter.device
@@ -214,17 +253,24 @@ class AdamW(torch.optim.Optimizer):
             yield [list(tensors) for tensors in zip(*bucket, strict=True)]
 
     def _operands(self, parameter: Tensor) -> tuple[Tensor, ...]:
-        """Tensors of the parameter's shape, see `_buckets`."""
+        """Tensors of the shape of the parameter's part in this process, see `_buckets`."""
         state = self.state[parameter]
-        operands = (parameter, parameter.grad, state["exp_avg"], state["exp_avg_sq"])
-        if self.write_back == "kahan":
-            return (*operands, state["compensation"])
+        kept = ("exp_avg", "exp_avg_sq", *(("compensation",) if self.write_back == "kahan" else ()))
+        operands = tuple(map(local, (parameter, parameter.grad, *(state[key] for key in kept))))
         if self.write_back == "stochastic":
             rounded = 1 if self.state_dtype == torch.float32 else 3
-            return operands + stochastic_noise(
-                parameter, rounded, self.seed, state["step"], self._index[parameter]
-            )
+            return operands + self._noise(parameter, operands[0], rounded)
         return operands
+
+    def _noise(self, parameter: Tensor, own: Tensor, count: int) -> tuple[Tensor, ...]:
+        """`count` tensors of noise for the parameter's part `own`: cut from that of the whole parameter.
+
+        So every process draws as much noise as a process alone, and a weight has the same noise on any number
+        of processes.
+        """
+        step, index = self.state[parameter]["step"], self._index[parameter]
+        noise = stochastic_noise(parameter.numel(), own.device, count, self.seed, step, index)
+        return tuple(place(parameter).cut(every).view(own.shape) for every in noise)
 
     def _update(self, bucket: list[list[Tensor]], adam: AdamStep) -> None:
         weights, gradients, firsts, seconds, *others = bucket
@@ -264,29 +310,41 @@ def second_moments_stuck(optimizer: AdamW) -> float:
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             if parameter in optimizer.state:
-                second = optimizer.state[parameter]["exp_avg_sq"]
+                second = local(optimizer.state[parameter]["exp_avg_sq"])
                 decayed = (second.float() * group["betas"][1]).to(second.dtype)
                 kept = (decayed == second).count_nonzero() - (second == 0).count_nonzero()
                 counts.append(torch.stack([kept, second.count_nonzero()]))
-    stuck, nonzero = torch.stack(counts).sum(0).tolist() if counts else (0, 0)
+    stuck, nonzero = sum_over_processes(torch.stack(counts).sum(0)).tolist() if counts else (0, 0)
     return stuck / nonzero if nonzero else math.nan
 
 
 def _norm(tensors: list[Tensor], shares: list[float]) -> float:
-    """The 2-norm of all tensors together, their squares weighted by `shares`, in float64."""
+    """The 2-norm of all tensors of all processes, their squares weighted by `shares`, in float64."""
     norms = torch.stack(torch._foreach_norm(tensors, dtype=torch.float64))
-    return (norms * norms.new_tensor(shares).sqrt()).norm().item()
+    return norm_over_processes((norms * norms.new_tensor(shares).sqrt()).norm()).item()
 
 
-def _tracked_coordinates(parameter: Tensor, count: int, seed: int, index: int) -> Tensor | None:
-    """Flat indices (int64, increasing): one at random in each of `count` equal runs of elements.
+def _tracked_coordinates(size: int, count: int, seed: int, index: int) -> Tensor | None:
+    """Flat indices (int64, increasing, on the CPU): one at random in each of `count` equal runs of elements.
 
     None for all of them, where there are no more.
     """
-    size = parameter.numel()
     if size <= count:
         return None
     bounds = torch.arange(count + 1) * size // count
     generator = derived_generator(torch.device("cpu"), "tracked coordinates", seed, index)
     offsets = torch.rand(count, generator=generator, dtype=torch.float64) * bounds.diff()
-    return (bounds[:-1] + offsets.long()).to(parameter.device)
+    return bounds[:-1] + offsets.long()
+
+
+def _in_part(parameter: Tensor, coordinates: Tensor | None) -> tuple[Tensor | None, slice]:
+    """Those of the coordinates that this process's part of the parameter holds, counted from its start.
+
+    Also which of all coordinates they are.
+    """
+    own = place(parameter)
+    bounds = torch.tensor([own.start, own.start + own.count])
+    if coordinates is None:
+        return None, slice(*bounds.tolist())
+    here = slice(*torch.searchsorted(coordinates, bounds).tolist())
+    return (coordinates[here] - own.start).to(parameter.device), here

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from rlvr.errors import UserError
+from rlvr.models.label_scores import entropy_of, log_softmax, of_labels
 from rlvr.models.tokenizers import TextTokenizer
 
 
@@ -51,34 +52,14 @@ def tokenize_prompt_and_output(
     return collate(prompts, outputs, pad_id)
 
 
-def _log_softmax(logits: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """Log-probabilities over the last dimension in fp32, or in float64 where the logits are.
-
-    A `dtype` is that of the softmax; the result is in at least fp32 all the same.
-    """
-    if dtype is not None:
-        return torch.log_softmax(logits, dim=-1, dtype=dtype).float()
-    dtype = torch.float64 if logits.dtype == torch.float64 else torch.float32
-    return torch.log_softmax(logits, dim=-1, dtype=dtype)
-
-
-def _entropy(log_probs: Tensor) -> Tensor:
-    # The clamp turns 0 · log 0 from NaN into 0, in the gradient too.
-    return -(log_probs.exp() * log_probs.clamp(min=torch.finfo(log_probs.dtype).min)).sum(dim=-1)
-
-
 def compute_entropy(logits: Tensor) -> Tensor:
     """Entropy in nats of each next-token distribution: logits (B, S, V) to (B, S), in at least fp32."""
-    return _entropy(_log_softmax(logits))
-
-
-def _of_labels(log_probs: Tensor, labels: Tensor) -> Tensor:
-    return log_probs.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+    return entropy_of(log_softmax(logits))
 
 
 def token_log_probs(logits: Tensor, labels: Tensor) -> Tensor:
     """Log-probability, in at least fp32, of the label at each position: (…, V) and (…) to (…)."""
-    return _of_labels(_log_softmax(logits), labels)
+    return of_labels(log_softmax(logits), labels)
 
 
 def get_response_log_probs(
@@ -97,8 +78,8 @@ def get_response_log_probs(
     `softmax_dtype`: of the softmax over the vocabulary, instead of at least fp32.
     """
     logits = model(input_ids, **(forward_kwargs or {})).logits
-    log_probs = _log_softmax(logits, softmax_dtype)
-    result = {"log_probs": _of_labels(log_probs, labels)}
+    log_probs = log_softmax(logits, softmax_dtype)
+    result = {"log_probs": of_labels(log_probs, labels)}
     if return_token_entropy:
-        result["token_entropy"] = _entropy(log_probs.detach())
+        result["token_entropy"] = entropy_of(log_probs.detach())
     return result

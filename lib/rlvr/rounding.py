@@ -78,15 +78,15 @@ def round_stochastically(values: Tensor, noise: Tensor) -> Tensor:
     return torch.where(values.abs() <= BF16_MAX, rounded, values.to(torch.bfloat16))
 
 
-def stochastic_noise(like: Tensor, count: int, seed: int, step: int, index: int) -> tuple[Tensor, ...]:
-    """`count` tensors of noise for `round_stochastically`, int16, of the shape and device of `like`.
+def stochastic_noise(
+    elements: int, device: torch.device, count: int, seed: int, step: int, index: int
+) -> tuple[Tensor, ...]:
+    """`count` flat tensors of noise for `round_stochastically`: int16, `elements` numbers each.
 
-    A function of (seed, step, index, shape) on one kind of device; every tensor has a stream of its own.
+    A function of (seed, step, index, elements) on one kind of device; every tensor has a stream of its own.
     """
     return tuple(
-        random_int16(
-            like.numel(), derived_generator(like.device, "stochastic rounding", seed, step, index, number)
-        ).view(like.shape)
+        random_int16(elements, derived_generator(device, "stochastic rounding", seed, step, index, number))
         for number in range(count)
     )
 

@@ -191,6 +191,24 @@ def test_programs_stand_alone():
     assert "precision.evaluation.tasks.add.keep_stop: true would leave the stop string" in problems(config)
 
 
+def test_a_training_has_the_gpus_that_its_job_has():
+    config = {"device": "cuda", **nested("precision.training.trainer.gpus", 4)}
+    message = problems(config | nested("resources.train_policy.gpu", 2))
+    assert (
+        "precision.training.trainer.gpus: 4, but the job asks for 2 (resources.train_policy.gpu)" in message
+    )
+    assert validate_config(config | nested("resources.train_policy.gpu", 4))
+
+
+def test_gradients_of_several_gpus_have_the_dtype_of_the_weights():
+    study = {"modes": ["fp32", "m"], "custom_modes": {"m": {"master": "bfloat16"}}}
+    message = problems({"precision": study | {"training": {"trainer": {"gpus": 2}}}})
+    assert "precision.custom_modes.m.reduce: float32, but on several GPUs gradients have the dtype" in message
+    assert validate_config({"precision": study})
+    aside = study | {"modes": ["fp32"], "training": {"trainer": {"gpus": 2}}}
+    assert validate_config({"precision": aside})
+
+
 def test_labels_of_the_base_sum_to_one():
     assert "base.examples: right, wrong_rule and slip sum to 1.1" in problems(
         nested("base.examples.right", 0.55)

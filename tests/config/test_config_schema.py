@@ -45,6 +45,7 @@ SECTIONS = {
     "training/dynamic_sampling": precision.DynamicSamplingConfig,
     "training/overlong": precision.OverlongConfig,
     "training/optimizer": precision.OptimizerConfig,
+    "training/trainer": precision.TrainerConfig,
     "evaluation": precision.EvaluationConfig,
     "evaluation_task": precision.EvaluationTaskConfig,
     "evaluation/kl": precision.KlConfig,

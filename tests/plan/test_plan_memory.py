@@ -61,10 +61,28 @@ def test_the_key_value_cache_by_hand():
 
 def test_logits_and_the_copies_of_the_weights_by_hand():
     memory = training_memory(QWEN_7B, MODES["bf16_mixed"], LOAD)
-    # Scoring with entropies: five fp32 tensors of a row × 4,095 tokens × 152,064.
-    assert memory.largest(plan.LOGITS) == 4095 * 152_064 * 20
+    # Scoring with entropies: five fp32 tensors of a row × the 3,072 tokens of its response × 152,064.
+    assert memory.largest(plan.LOGITS) == 3072 * 152_064 * 20
     assert memory.largest(plan.COPY) == memory.largest(plan.BASE) == 2 * 7_615_616_512
     assert memory.largest(plan.RECORD) == (2 + 4) * 7_615_616_512
+
+
+def test_logits_in_chunks_and_recomputed_activations_by_hand():
+    load = replace(LOAD, rows=8)
+    kept = training_memory(QWEN_7B, MODES["bf16_mixed"], load)
+    small = replace(load, vocabulary_chunk=512, recompute_activations=True)
+    memory = training_memory(QWEN_7B, MODES["bf16_mixed"], small)
+    assert memory.largest(plan.LOGITS) == 512 * 152_064 * 20
+    # In the backward pass one layer of 28 and its gradients, and the input of each in bf16.
+    inputs = 28 * 8 * 4095 * 3584 * 2
+    assert memory.largest(plan.ACTIVATIONS) - inputs == kept.largest(plan.ACTIVATIONS) * 2 // 29
+    # The head's gradient in fp32, twice; fp32 and fp32 of the largest tensor are there in any case.
+    head = 152_064 * 3584
+    assert memory.in_phase("backward") - memory.largest(plan.ACTIVATIONS) - 512 * 152_064 * 16 == (
+        kept.in_phase("backward") - kept.largest(plan.ACTIVATIONS) - 8 * 3072 * 152_064 * 12 + head * 8
+    )
+    more = replace(small, vocabulary_chunk=10**9)
+    assert more.scored == 8 * 3072
 
 
 def test_dropout_keeps_attention_probabilities_of_every_pair():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 import yaml
@@ -101,6 +103,19 @@ def test_what_does_not_fit_is_said(tmp_path):
         " allowed: max_batch_rows of 100",
     ]
     assert not list(too_large(study, "fp32", study.load.rows, study.load.drawn_rows))
+
+
+def test_a_budget_of_tokens_is_planned_in_rows_of_the_longest(tmp_path):
+    file = tmp_path / "config.yaml"
+    trainer = {"microbatch_tokens": 10_000, "recompute_activations": True, "vocabulary_chunk": 7}
+    training = {"training": {"trainer": trainer}}
+    file.write_text(yaml.safe_dump({"device": "cuda", "base": MATH_7B, "precision": training}))
+    study = study_to_plan(load_config(file), "precision")
+    assert (study.load.rows, study.load.tokens) == (3, 10_000)  # rows of at most 4,095 tokens
+    assert (study.load.recompute_activations, study.load.vocabulary_chunk) == (True, 7)
+    (said,) = too_large(study, "fp32", 2, study.load.drawn_rows)
+    assert said.endswith("microbatches of 10000 tokens do not fit on 1 GPU(s); allowed: at most 8190")
+    assert replace(study.load, microbatch_tokens=100).tokens == 4095  # a longer row is alone
 
 
 def test_the_share_is_measured_on_a_policy_that_is_here(tmp_path, monkeypatch, small_base):

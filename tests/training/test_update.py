@@ -12,6 +12,7 @@ from rlvr.config.precision import OverlongConfig
 from rlvr.data.families import family_problems
 from rlvr.errors import UserError
 from rlvr.models.attention import AttentionDropout
+from rlvr.models.label_scores import Scoring
 from rlvr.models.loading import load_policy
 from rlvr.models.tokenizers import small_tokenizer
 from rlvr.policy import get_response_log_probs
@@ -19,7 +20,7 @@ from rlvr.precision import Dropout
 from rlvr.training.batch import response_log_probs
 from rlvr.training.groups import overlong_penalty
 from rlvr.training.prompts import fitting_problems, step_problems
-from rlvr.training.update import clip_gradients, kl_penalty, label_log_probs, learning_rate, minibatches
+from rlvr.training.update import clip_gradients, kl_penalty, learning_rate, minibatches, score_labels
 
 
 @pytest.mark.parametrize(("tokens", "expected"), [(1, 0.0), (12, 0.0), (13, -0.25), (14, -0.5), (16, -1.0)])
@@ -104,7 +105,7 @@ def test_equal_rows_are_scored_once_and_every_row_gets_its_own(small_base):
     mask = torch.arange(7).expand(6, 7) >= torch.tensor([2, 3, 2, 4, 3, 5])[:, None]  # the last row's differs
     batch = {"input_ids": ids, "labels": ids.roll(-1, 1), "response_mask": mask}
     seen = []
-    model.register_forward_pre_hook(lambda _module, inputs: seen.append(len(inputs[0])))
+    model.model.layers[0].register_forward_pre_hook(lambda _module, inputs: seen.append(len(inputs[0])))
     found, entropies = response_log_probs(model, batch, microbatch_size=3, entropy=True)
     assert sum(seen) == 4  # distinct (ids, mask)
     whole = get_response_log_probs(model, ids, batch["labels"], return_token_entropy=True)
@@ -123,8 +124,8 @@ def test_an_update_computes_equal_rows_once_and_their_gradient_in_full(small_bas
     ids, labels, mask = _repeated_rows()
     weights = torch.randn(6, 7, generator=torch.Generator().manual_seed(2))
     seen = []
-    model.register_forward_pre_hook(lambda _module, inputs: seen.append(len(inputs[0])))
-    found = label_log_probs(model, ids, labels, mask, None, torch.float32)
+    model.model.layers[0].register_forward_pre_hook(lambda _module, inputs: seen.append(len(inputs[0])))
+    found, _ = score_labels(model, ids, labels, mask, None, Scoring())
     (weights * found).sum().backward()
     assert seen == [3]
     gradients = [parameter.grad.clone() for parameter in model.parameters()]
@@ -139,5 +140,5 @@ def test_an_update_computes_equal_rows_once_and_their_gradient_in_full(small_bas
 def test_an_update_with_dropout_computes_every_row(small_base):
     model = load_policy(small_base / "policy", torch.float32, torch.float32)
     dropout = AttentionDropout(Dropout(rate=0.5), torch.Generator().manual_seed(0))
-    found = label_log_probs(model, *_repeated_rows(), dropout, torch.float32)
+    found, _ = score_labels(model, *_repeated_rows(), dropout, Scoring())
     assert not torch.equal(found[0], found[2])

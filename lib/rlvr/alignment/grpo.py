@@ -20,6 +20,7 @@ from rlvr.config.precision import (
     OverlongConfig,
     RewardConfig,
     SamplingConfig,
+    TrainerConfig,
 )
 from rlvr.errors import UserError
 from rlvr.training.grpo import Setting, TrainingState, train
@@ -71,6 +72,7 @@ def grpo_config(
         dynamic_sampling=DynamicSamplingConfig(enabled=False, max_rounds=0),
         overlong=OverlongConfig(enabled=False, buffer_tokens=1, penalty=0.0),
         optimizer=OptimizerConfig(learning_rate=settings.learning_rate, warmup_steps=0, **vars(optimization)),
+        trainer=TrainerConfig(),
         kl_every_steps=KL_EVERY_STEPS,
         tracked_updates=TRACKED_UPDATES,
         log_rollouts_every_steps=settings.steps,  # the responses that are kept are those of the validations

@@ -24,6 +24,7 @@ def find_contradictions(config: Section) -> Iterator[str]:
     yield from _check_holdout(config["data"])
     yield from _check_programs(config)
     yield from _check_modes(config["precision"])
+    yield from _check_gpus(config)
     yield from _check_perfectible(config["precision"]["perfectible"])
     yield from _check_training(config["precision"]["training"])
     yield from _check_evaluation(config["precision"]["evaluation"], config["data"]["evaluation"])
@@ -105,6 +106,20 @@ def _check_programs(config: Section) -> Iterator[str]:
         if verifier == "code" and task["stop"] and task["keep_stop"]:
             key = f"precision.evaluation.tasks.{name}.keep_stop"
             yield line(key, "true would leave the stop string in the program", "false")
+
+
+def _check_gpus(config: Section) -> Iterator[str]:
+    """A job has as many GPUs as it is to share the training among; `device: auto` shows when it runs."""
+    study = config["precision"]
+    wanted, given = study["training"]["trainer"]["gpus"], config["resources"]["train_policy"]["gpu"]
+    if config["device"] == "cuda" and wanted > given:
+        wrong = f"{wanted}, but the job asks for {given} (resources.train_policy.gpu)"
+        yield line("precision.training.trainer.gpus", wrong, f"at most {given}, or raise the other one")
+    for name, factors in study["custom_modes"].items():
+        if wanted > 1 and name in study["modes"] and factors["reduce"] != factors["master"]:
+            wrong = f"{factors['reduce']}, but on several GPUs gradients have the dtype of the stored weights"
+            allowed = f"{factors['master']}, or precision.training.trainer.gpus: 1"
+            yield line(f"precision.custom_modes.{name}.reduce", wrong, allowed)
 
 
 def _check_modes(study: Section) -> Iterator[str]:

@@ -90,6 +90,21 @@ class OptimizerConfig:
 
 
 @dataclass(frozen=True)
+class TrainerConfig:
+    """What a step takes at a time: memory, time and the order of sums depend on it, and nothing else.
+
+    `microbatch_tokens`: rows × longest row of a microbatch, instead of `microbatch_size` rows.
+    `recompute_activations`: layer by layer in the backward pass (Chen et al. 2016, arXiv:1604.06174).
+    `vocabulary_chunk`: positions whose logits exist at a time, None: all.
+    """
+
+    gpus: int = 1
+    microbatch_tokens: int | None = None
+    recompute_activations: bool = False
+    vocabulary_chunk: int | None = None
+
+
+@dataclass(frozen=True)
 class GrpoConfig:
     """The GRPO loop; DAPO, Dr. GRPO and REINFORCE are settings of it.
 
@@ -110,6 +125,7 @@ class GrpoConfig:
     dynamic_sampling: DynamicSamplingConfig
     overlong: OverlongConfig
     optimizer: OptimizerConfig
+    trainer: TrainerConfig
     kl_every_steps: int
     tracked_updates: int
     log_rollouts_every_steps: int

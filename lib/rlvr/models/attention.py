@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.attention import SDPBackend
 
 from rlvr.models.products import matmul
 from rlvr.precision import Dropout
@@ -118,3 +119,20 @@ def _attend_explicitly(
     probabilities = probabilities.to(queries.dtype)
     mixed = matmul(probabilities.view(batch, groups, -1, slots), values)
     return mixed.view(batch, heads, length, head_dim)
+
+
+def training_kernel(
+    heads: int, kv_heads: int, head_dim: int, dtype: torch.dtype, device: torch.device, dropout: bool
+) -> str:
+    """How a training pass computes attention, in words: `explicit` or the kernel that torch chooses."""
+    if dropout:
+        return "explicit"
+    widened = device.type != "cpu" and dtype == torch.float32  # see attend_on_gpu
+    queries, keys = (
+        torch.empty(1, number, SHORT + 1, head_dim, dtype=dtype, device=device, requires_grad=True)
+        for number in (heads, heads if widened else kv_heads)
+    )
+    chosen = torch._fused_sdp_choice(queries, keys, keys, None, 0.0, True, enable_gqa=True)
+    kernel = SDPBackend(chosen).name.lower()
+    short = device.type == "cpu" and dtype.itemsize == 2
+    return f"explicit up to {SHORT} positions, then {kernel}" if short else kernel

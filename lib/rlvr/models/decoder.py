@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rlvr.models.attention import AttentionDropout, attend, rotary_table, rotate
+from rlvr.models.attention import AttentionDropout, attend, rotary_table, rotate, training_kernel
 from rlvr.models.cache import KvCache
 from rlvr.models.decoder_config import DecoderConfig
+from rlvr.models.label_scores import Head, Scoring, label_scores
 from rlvr.models.products import linear
+from rlvr.models.recomputation import recomputed
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,10 @@ class Mlp(nn.Module):
 
 
 class Layer(nn.Module):
-    """Pre-norm attention and MLP, each with a residual connection."""
+    """Pre-norm attention and MLP, each with a residual connection.
+
+    `recompute`: compute the layer again in the backward pass instead of keeping its activations.
+    """
 
     def __init__(self, config: DecoderConfig, index: int, master: torch.dtype):
         super().__init__()
@@ -127,9 +132,16 @@ class Layer(nn.Module):
         self.self_attn = Attention(config, index, master)
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps, master)
         self.mlp = Mlp(config, master)
+        self.recompute = False
 
     def forward(self, x: Tensor, context: Context) -> Tensor:
         """(B, S, hidden) to the same."""
+        if not (self.recompute and torch.is_grad_enabled()):
+            return self._transform(x, context)
+        generator = None if context.dropout is None else context.dropout.generator
+        return recomputed(self._transform, x, context, generator=generator)
+
+    def _transform(self, x: Tensor, context: Context) -> Tensor:
         x = x + self.self_attn(self.input_layernorm(x), context)
         return x + self.mlp(self.post_attention_layernorm(x))
 
@@ -165,6 +177,11 @@ class Decoder(nn.Module):
         """Where the weights are."""
         return self.model.norm.weight.device
 
+    def attention_kernel(self, dropout: bool) -> str:
+        """What computes attention in training, see `training_kernel`."""
+        shape = (self.config.heads, self.config.kv_heads, self.config.head_dim)
+        return training_kernel(*shape, self.compute, self.device, dropout)
+
     def hidden(
         self, input_ids: Tensor, dropout: AttentionDropout | None = None, cache: KvCache | None = None
     ) -> Tensor:
@@ -192,3 +209,19 @@ class Decoder(nn.Module):
     def forward(self, input_ids: Tensor, dropout: AttentionDropout | None = None) -> DecoderOutput:
         """Logits of right-padded (B, S) ids; dropout only where the caller trains."""
         return DecoderOutput(self.head(self.hidden(input_ids, dropout)))
+
+    def label_scores(
+        self,
+        input_ids: Tensor,
+        labels: Tensor,
+        mask: Tensor,
+        scoring: Scoring,
+        dropout: AttentionDropout | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Log-probabilities (B, S) of the labels, and entropies if asked for, where `mask` is true.
+
+        As of `forward`'s logits, which do not exist anywhere else; see `rlvr.models.label_scores`.
+        """
+        weight = (self.model.embed_tokens if self.lm_head is None else self.lm_head).weight
+        head = Head(weight, None, self.compute, self.logits_fp32)
+        return label_scores(head, self.hidden(input_ids, dropout), labels, mask, scoring)

@@ -1,9 +1,8 @@
 """Policies from and to folders in Hugging Face format."""
 
-import functools
 import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,9 @@ from rlvr.files import read_json, write_json
 from rlvr.hub import HUB_ID, MODEL_FILES, HubRepository, cached_snapshot
 from rlvr.models.decoder import Decoder
 from rlvr.models.decoder_config import DecoderConfig
+from rlvr.models.sharding import shard
 from rlvr.models.tokenizers import SmallTokenizer, TextTokenizer
+from rlvr.models.transformers_model import load_transformers_model
 from rlvr.models.weights import SINGLE_FILE, copy_weights, read_weights, write_weights
 
 logger = logging.getLogger(__name__)
@@ -50,20 +51,31 @@ def load_policy(
     compute: torch.dtype,
     logits_fp32: bool = True,
     device: str | torch.device = "cpu",
+    divided: bool = False,
 ) -> nn.Module:
     """A causal language model whose call returns an object with `.logits` (B, S, vocabulary).
 
+    Its method `label_scores` gives log-probabilities without all logits (`Decoder.label_scores`).
     Qwen2- and Llama-family models become a `Decoder`. Any other architecture goes through transformers:
     weights in `master`, and torch's autocast to `compute` where the two differ; its casts are then torch's.
     `logits_fp32` says for both whether the logits come in fp32 or in the dtype of the last product.
+    `divided`: among all processes that share the job (a collective). Each reads its part of a `Decoder`'s
+    weights only; a model of transformers must fit on each one's device before it is divided.
     The model's `end_ids` are the ids that end a response by its own files; engines add the tokenizer's EOS.
     """
     folder = policy_folder(path)
     config = DecoderConfig.from_hf(read_config(folder))
     if config is None:
-        model = _load_with_transformers(folder, master, compute, logits_fp32, torch.device(device))
+        logger.info("%s: not of the Qwen2 or Llama family, computed by transformers", folder)
+        model = load_transformers_model(folder, master, compute, logits_fp32, torch.device(device))
+        if divided:
+            shard(model, torch.device(device))
     else:
-        model = Decoder(config, master, compute, logits_fp32)
+        with torch.device("meta" if divided else "cpu"):
+            model = Decoder(config, master, compute, logits_fp32)
+        if divided:
+            shard(model, torch.device(device))
+            model.to_empty(device=device)
         ignored = frozenset({"lm_head.weight"}) if config.tied_embeddings else frozenset()
         copy_weights(read_weights(folder), dict(model.named_parameters()), ignored)
         model = model.to(device)
@@ -79,31 +91,6 @@ def _end_ids(folder: Path) -> frozenset[int]:
         if found is not None:
             ids.update(found if isinstance(found, list) else [found])
     return frozenset(ids)
-
-
-def _load_with_transformers(
-    folder: Path, master: torch.dtype, compute: torch.dtype, logits_fp32: bool, device: torch.device
-) -> nn.Module:
-    from transformers import AutoModelForCausalLM
-
-    logger.info("%s: not of the Qwen2 or Llama family, computed by transformers", folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=master).to(device).eval()
-    # Replaced on the instance, so that the weights keep their names.
-    if compute != master:
-        model.forward = torch.autocast(device.type, dtype=compute)(model.forward)
-    if logits_fp32:
-        model.forward = _with_fp32_logits(model.forward)
-    return model
-
-
-def _with_fp32_logits(forward: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(forward)
-    def cast(*arguments: Any, **settings: Any) -> Any:
-        output = forward(*arguments, **settings)
-        output.logits = output.logits.float()
-        return output
-
-    return cast
 
 
 def load_tokenizer(path: str | Path) -> TextTokenizer:

@@ -36,3 +36,13 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
     if not multiplied_in_float32(a.device.type, a.dtype):
         return a @ b
     return (a.float() @ b.float()).to(a.dtype)
+
+
+def add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
+    """Add a @ b to `total`, in place, without rounding the product of 16-bit numbers before it is added."""
+    if a.dtype == total.dtype:
+        total.addmm_(a, b)
+    elif a.device.type == "cuda":
+        total.add_(torch.mm(a, b, out_dtype=total.dtype))
+    else:  # torch has such products on CUDA only
+        total.addmm_(a.to(total.dtype), b.to(total.dtype))

@@ -11,17 +11,22 @@ from torch import Tensor
 
 from rlvr.errors import UserError
 from rlvr.files import read_json
+from rlvr.processes import is_first_process
+from rlvr.shards import copy_into, whole
 
 SINGLE_FILE = "model.safetensors"
 SHARD_INDEX = "model.safetensors.index.json"
 
 
 def weight_hash(named_tensors: Iterable[tuple[str, Tensor]]) -> str:
-    """SHA-256 over name, dtype, shape and bytes of each tensor, in the order of the names."""
+    """SHA-256 over name, dtype, shape and bytes of each tensor, in the order of the names.
+
+    A collective for tensors that are divided among processes.
+    """
     digest = hashlib.sha256()
     for name, tensor in sorted(named_tensors, key=lambda item: item[0]):
         digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
-        plain = tensor.detach().cpu().contiguous().reshape(-1)
+        plain = whole(tensor).detach().cpu().contiguous().reshape(-1)
         digest.update(plain.view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
@@ -50,9 +55,17 @@ def read_weights(folder: str | Path) -> Iterator[tuple[str, Tensor]]:
 
 
 def write_weights(named_tensors: Iterable[tuple[str, Tensor]], folder: str | Path) -> None:
-    """Write all weights to the folder's single safetensors file, in the dtypes that they have."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in named_tensors}
-    save_file(tensors, Path(folder) / SINGLE_FILE, metadata={"format": "pt"})
+    """Write all weights to the folder's single safetensors file, in the dtypes that they have.
+
+    A collective for tensors that are divided among processes: the first one writes, and holds them all.
+    """
+    tensors = {}
+    for name, tensor in named_tensors:
+        gathered = whole(tensor)
+        if is_first_process():
+            tensors[name] = gathered.detach().cpu().contiguous()
+    if is_first_process():
+        save_file(tensors, Path(folder) / SINGLE_FILE, metadata={"format": "pt"})
 
 
 def copy_weights(
@@ -60,6 +73,7 @@ def copy_weights(
 ) -> None:
     """Copy weights by name into `target`, cast to its dtypes; names and shapes must match exactly.
 
+    Both sides may be divided among processes; it is a collective then, one weight after the other.
     `ignored`: names that `source` may hold and `target` need not (the head of a model with tied embeddings).
     """
     missing = set(target)
@@ -71,7 +85,7 @@ def copy_weights(
                         f"weight {name} has shape {tuple(tensor.shape)}; "
                         f"the model needs {tuple(target[name].shape)}"
                     )
-                target[name].copy_(tensor)
+                copy_into(target[name], tensor)
                 missing.discard(name)
             elif name not in ignored:
                 raise UserError(f"weight {name} is not part of the model")

@@ -1,8 +1,8 @@
 """Memory of one training job, part by part, in the precision mode's dtypes.
 
 The parts are those of `rlvr.training`: what stays, and what each phase of a step adds. Sizes of activations
-are what torch keeps for the backward pass of `rlvr.models.decoder`, without recomputation; docs/plan.md has
-the formulas and docs/performance.md the measured peaks beside them.
+are what torch keeps for the backward pass of `rlvr.models.decoder`; docs/plan.md has the formulas and
+docs/performance.md the measured peaks beside them.
 """
 
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ class TrainingLoad:
     """What a job computes at a time: `rows` of a microbatch, `drawn_rows` sampled together.
 
     `prompt` and `response` are the longest, in tokens; `samples` of one prompt. `tracked`: weights of each
-    tensor whose updates are summed up.
+    tensor whose updates are summed up. The last three: see `rlvr.config.precision.TrainerConfig`.
     """
 
     rows: int
@@ -39,11 +39,27 @@ class TrainingLoad:
     top_p: float
     tracked: int
     device: Literal["cpu", "cuda"]
+    microbatch_tokens: int | None = None
+    recompute_activations: bool = False
+    vocabulary_chunk: int | None = None
 
     @property
     def positions(self) -> int:
         """Tokens of the longest row that are computed: the last one drawn never is."""
         return self.prompt + self.response - 1
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the largest microbatch: of its rows, or at most the budget, which one row may exceed."""
+        if self.microbatch_tokens is None:
+            return self.rows * self.positions
+        return min(self.rows * self.positions, max(self.microbatch_tokens, self.positions))
+
+    @property
+    def scored(self) -> int:
+        """Positions of a microbatch whose logits exist together: those of responses only."""
+        together = min(self.rows * self.response, self.tokens)
+        return together if self.vocabulary_chunk is None else min(together, self.vocabulary_chunk)
 
 
 @dataclass(frozen=True)
@@ -158,7 +174,7 @@ def _scoring(sizes: DecoderConfig, mode: PrecisionMode, load: TrainingLoad) -> t
     return (
         _kept_weights(sizes, mode, "scoring"),
         Part(ACTIVATIONS, _saved(sizes, mode, load), "scoring", sharded=False),
-        Part(LOGITS, load.rows * load.positions * sizes.vocab_size * 20, "scoring", sharded=False),
+        Part(LOGITS, load.scored * sizes.vocab_size * 20, "scoring", sharded=False),
     )
 
 
@@ -166,11 +182,18 @@ def _backward(sizes: DecoderConfig, mode: PrecisionMode, load: TrainingLoad) -> 
     compute, count = BYTES[mode.compute], sum(tensor_sizes(sizes))
     widened = _widened(load, compute)
     copy = count * ((compute if mode.compute != mode.master else 0) + (4 if widened else 0))
-    # One layer more than there are: its gradients, while they are computed.
-    activations = (sizes.layers + 1) * _saved(sizes, mode, load)
+    # One layer more than are kept: its gradients, while they are computed.
+    kept = 1 if load.recompute_activations else sizes.layers
+    activations = (kept + 1) * _saved(sizes, mode, load)
+    if load.recompute_activations:  # the input of each layer
+        activations += sizes.layers * load.tokens * sizes.hidden_size * compute
     # Log-probabilities and the gradients of them and of the logits, all in fp32.
-    logits = load.rows * load.positions * sizes.vocab_size * 12
+    logits = load.scored * sizes.vocab_size * 12
     gradient = max(tensor_sizes(sizes)) * (4 + BYTES[mode.reduce])
+    if load.vocabulary_chunk is not None:
+        logits += load.scored * sizes.vocab_size * 4  # which are computed again
+        # The head's gradient is summed up in fp32, and what is added to it has that dtype too.
+        gradient += sizes.vocab_size * sizes.hidden_size * (8 if compute == BYTES["bfloat16"] else 4)
     return (
         _kept_weights(sizes, mode, "backward"),
         Part(COPY, copy, "backward", sharded=True),
@@ -223,7 +246,7 @@ def _saved(sizes: DecoderConfig, mode: PrecisionMode, load: TrainingLoad) -> int
     """Bytes that one layer keeps of a microbatch."""
     number, positions = BYTES[mode.compute], load.positions
     per_token, pair = _saved_per_token(sizes, number, load), _saved_per_pair(mode, load)
-    return load.rows * positions * (per_token + pair * sizes.heads * positions)
+    return load.tokens * (per_token + pair * sizes.heads * positions)
 
 
 def _saved_per_pair(mode: PrecisionMode, load: TrainingLoad) -> int:

@@ -1,7 +1,7 @@
 """What the planner needs of a study: its policy, its modes, and the load of its heaviest training."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +58,23 @@ def study_to_plan(
         # `auto` takes a GPU where there is one, and a plan is for the machine that has it.
         device="cpu" if config["device"] == "cpu" else "cuda",
     )
+    if name == "precision":
+        load = _with_trainer(load, config["precision"]["training"]["trainer"])
     job = "train_policy" if name == "precision" else "train_alignment_arm"
     return StudyToPlan(
         name, key, policy, _modes(config, name), load, rate, config["device"], config["resources"][job]["gpu"]
+    )
+
+
+def _with_trainer(load: TrainingLoad, trainer: Config) -> TrainingLoad:
+    """The load with what the trainer computes at a time; the rows of a budget of tokens are rounded up."""
+    tokens = trainer["microbatch_tokens"]
+    return replace(
+        load,
+        rows=load.rows if tokens is None else -(-tokens // load.positions),
+        microbatch_tokens=tokens,
+        recompute_activations=trainer["recompute_activations"],
+        vocabulary_chunk=trainer["vocabulary_chunk"],
     )
 
 

@@ -2,12 +2,12 @@
 
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from rlvr.plan.jobs import Jobs
-from rlvr.plan.memory import BASE, NAMES, USABLE_SHARE, TrainingMemory
+from rlvr.plan.memory import BASE, NAMES, USABLE_SHARE, TrainingLoad, TrainingMemory
 from rlvr.plan.study import StudyToPlan
 from rlvr.plan.work import Hours
 
@@ -47,10 +47,16 @@ def heading(study: StudyToPlan) -> str:
         f"  {sizes.layers} layers of {sizes.hidden_size}, {sizes.heads} heads over {sizes.kv_heads} of keys "
         f"and values, MLP {sizes.mlp_size}, {sizes.vocab_size:,} tokens (embeddings {tied}), "
         f"{sizes.max_positions:,} positions",
-        f"  microbatches of {load.rows} rows × {load.positions:,} tokens; {load.drawn_rows} rows drawn "
+        f"  microbatches of {_microbatch(load)}; {load.drawn_rows} rows drawn "
         f"together; prompts up to {load.prompt:,}, responses up to {load.response:,} tokens; {load.device}",
     )
     return "\n".join(line for text in lines for line in textwrap.wrap(text, WIDTH, subsequent_indent="    "))
+
+
+def _microbatch(load: TrainingLoad) -> str:
+    if load.microbatch_tokens is None:
+        return f"{load.rows} rows × {load.positions:,} tokens"
+    return f"{load.tokens:,} tokens in rows of up to {load.positions:,}"
 
 
 def _row(name: str, cells: Iterable[str]) -> str:
@@ -95,14 +101,22 @@ GPUS_NOTE = (
 
 
 def _gpu_rows(study: StudyToPlan, found: Sequence[ModeMemory], gpu_gb: float) -> list[str]:
-    gpus, rows, drawn = max(study.gpus, 1), study.load.rows, study.load.drawn_rows
+    gpus, drawn = max(study.gpus, 1), study.load.drawn_rows
     return [
         _row(f"fewest GPUs of {gpu_gb:g} GB", [str(one.fewest_gpus or "none") for one in found]),
         f"  what fits on {gpus} of them (the config's)",
-        _row(f"  microbatch_size (now {rows})", [str(one.rows or "none") for one in found]),
+        _microbatch_row(study.load, found),
         _row(f"  rows drawn together (now {drawn})", [str(one.drawn_rows or "none") for one in found]),
         *textwrap.wrap(GPUS_NOTE, WIDTH, initial_indent="  ", subsequent_indent="  "),
     ]
+
+
+def _microbatch_row(load: TrainingLoad, found: Sequence[ModeMemory]) -> str:
+    """The largest microbatch of each mode, as the config gives it: in rows or in tokens."""
+    if load.microbatch_tokens is None:
+        return _row(f"  microbatch_size (now {load.rows})", [str(one.rows or "none") for one in found])
+    fitting = (replace(load, rows=one.rows).tokens for one in found)
+    return _row(f"  microbatch_tokens (now {load.microbatch_tokens})", [str(n or "none") for n in fitting])
 
 
 def _unit(largest: float) -> tuple[str, float]:

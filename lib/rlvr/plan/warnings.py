@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from rlvr.plan.problems import training_problems
@@ -51,13 +52,16 @@ def too_large(study: StudyToPlan, mode: str, rows: int, drawn_rows: int) -> Iter
     place, load = f"on {max(study.gpus, 1)} GPU(s)", study.load
     if not rows:
         yield (
-            f"{mode}: not even one row of {load.positions:,} tokens can be trained {place}: activations "
-            "are kept for the backward pass, in this version without recomputation, and dropout (and fp32 on "
-            "CUDA) keep attention's probabilities of every pair of positions too. Shorten max_tokens or the "
+            f"{mode}: not even one row of {load.positions:,} tokens can be trained {place}. Set "
+            "precision.training.trainer.recompute_activations (with dropout a layer keeps attention's "
+            "probabilities of every pair of positions) and vocabulary_chunk, or shorten max_tokens or the "
             "prompts (--prompt-tokens)"
         )
     elif rows < load.rows:
-        yield f"{mode}: microbatches of {load.rows} rows do not fit {place}; allowed: at most {rows}"
+        now, fitting, unit = load.rows, rows, "rows"
+        if load.microbatch_tokens is not None:
+            now, fitting, unit = load.tokens, replace(load, rows=rows).tokens, "tokens"
+        yield f"{mode}: microbatches of {now} {unit} do not fit {place}; allowed: at most {fitting}"
     if drawn_rows < load.drawn_rows:
         yield (
             f"{mode}: {load.drawn_rows} rows drawn together do not fit {place}; allowed: max_batch_rows of "

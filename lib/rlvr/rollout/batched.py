@@ -11,7 +11,7 @@ from rlvr.errors import UserError
 from rlvr.models.tokenizers import TextTokenizer
 from rlvr.rollout.drawing import Drawing
 from rlvr.rollout.engine import GenerationRequest, Rollout, SamplingParams
-from rlvr.rollout.rows import Row, encode_prompt, plan_rows
+from rlvr.rollout.rows import Row, longest_prompt, plan_rows
 from rlvr.rollout.sampling import check_sampling
 
 
@@ -81,10 +81,7 @@ class BatchedEngine(ABC):
 
     def check_prompts(self, requests: Sequence[GenerationRequest], max_tokens: int) -> int:
         """Tokens of the longest prompt; UserError for an empty one, or if `max_tokens` more do not fit."""
-        return max(
-            len(encode_prompt(request, max_tokens, self._tokenizer, self.max_positions))
-            for request in requests
-        )
+        return longest_prompt(requests, max_tokens, self._tokenizer, self.max_positions)
 
     def _draw(self, rows: list[Row], params: SamplingParams) -> list[Rollout]:
         """Draw the rows together; those that agree so far are one branch, which is computed once."""

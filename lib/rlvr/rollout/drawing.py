@@ -94,7 +94,8 @@ class Drawing:
             raise FloatingPointError("the model's logits are not finite: its weights have diverged")
         counts, stopped = self._counts.tolist(), self._stopped.tolist()
         tokens = [tuple(ids[:count]) for ids, count in zip(self._tokens.tolist(), counts, strict=True)]
-        texts = self._texts(list(zip(tokens, stopped, strict=True)))
+        responses = list(zip(tokens, stopped, strict=True))
+        texts = self._stop.response_texts(responses, self._end_ids, self._params.keep_stop)
         log_probs = self._log_probs.tolist()
         return [
             Rollout(
@@ -102,26 +103,9 @@ class Drawing:
                 sample=row.sample,
                 prompt_ids=row.prompt_ids,
                 token_ids=tokens[index],
-                text=texts[tokens[index], stopped[index]],
+                text=texts[index],
                 finish_reason="stop" if stopped[index] else "length",
                 log_probs=tuple(log_probs[index][: counts[index]]),
             )
             for index, row in enumerate(self._rows)
         ]
-
-    def _texts(
-        self, responses: list[tuple[tuple[int, ...], bool]]
-    ) -> dict[tuple[tuple[int, ...], bool], str]:
-        """The text of each distinct response, (token ids, whether it stopped), decoded once.
-
-        One that a stop string ended is cut behind the string, or before it.
-        """
-        distinct = list(dict.fromkeys(responses))
-        decoded = self._tokenizer.batch_decode([list(ids) for ids, _ in distinct], skip_special_tokens=True)
-        texts = dict(zip(distinct, decoded, strict=True))
-        if self._stop.texts:
-            cut = [(ids, ended) for ids, ended in distinct if ended and ids[-1] not in self._end_ids]
-            for key, place in zip(cut, self._stop.places([list(ids) for ids, _ in cut]), strict=True):
-                start, end = place
-                texts[key] = texts[key][: end if self._params.keep_stop else start]
-        return texts

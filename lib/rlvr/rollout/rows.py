@@ -1,4 +1,4 @@
-"""One row of a generation batch per response, with everything that its draws depend on."""
+"""The responses that requests ask for, with everything that their draws depend on."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,14 +13,34 @@ from rlvr.rollout.streams import RolloutStreams
 
 
 @dataclass(frozen=True)
-class Row:
-    """A response to be drawn. `request`: index of its request; `uniforms`: one number a token, or none."""
+class Asked:
+    """A response that is asked for: `occurrence` counts the requests with its prompt id before its own."""
 
-    request: int
     prompt_id: str
+    occurrence: int
     sample: int
     prompt_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Row(Asked):
+    """A response to be drawn by `uniforms`, one number a token, or none."""
+
     uniforms: np.ndarray
+
+
+def ask(
+    requests: Sequence[GenerationRequest], max_tokens: int, tokenizer: TextTokenizer, max_positions: int
+) -> list[Asked]:
+    """The responses of all requests, in order; UserError for an empty prompt or one that leaves no room."""
+    occurrences: Counter[str] = Counter()
+    asked = []
+    for request in requests:
+        prompt_ids = encode_prompt(request, max_tokens, tokenizer, max_positions)
+        occurrence = occurrences[request.prompt_id]
+        asked += [Asked(request.prompt_id, occurrence, n, prompt_ids) for n in range(request.samples)]
+        occurrences[request.prompt_id] += 1
+    return asked
 
 
 def plan_rows(
@@ -30,18 +50,13 @@ def plan_rows(
     tokenizer: TextTokenizer,
     max_positions: int,
 ) -> list[Row]:
-    """The rows of all requests, in order; UserError for an empty prompt or one that leaves no room."""
+    """The rows of all requests, in order; UserError as `ask`."""
     streams = RolloutStreams(seed)
     count = params.max_tokens if params.temperature > 0 else 0
-    occurrences: Counter[str] = Counter()
-    rows = []
-    for index, request in enumerate(requests):
-        prompt_ids = encode_prompt(request, params.max_tokens, tokenizer, max_positions)
-        for sample in range(request.samples):
-            numbers = streams.uniforms(request.prompt_id, occurrences[request.prompt_id], sample, count)
-            rows.append(Row(index, request.prompt_id, sample, prompt_ids, numbers))
-        occurrences[request.prompt_id] += 1
-    return rows
+    return [
+        Row(**vars(one), uniforms=streams.uniforms(one.prompt_id, one.occurrence, one.sample, count))
+        for one in ask(requests, params.max_tokens, tokenizer, max_positions)
+    ]
 
 
 def encode_prompt(
@@ -57,3 +72,10 @@ def encode_prompt(
             f"the model's {max_positions} positions; shorten max_tokens or leave the prompt out"
         )
     return prompt_ids
+
+
+def longest_prompt(
+    requests: Sequence[GenerationRequest], max_tokens: int, tokenizer: TextTokenizer, max_positions: int
+) -> int:
+    """Tokens of the longest prompt; UserError for an empty one, or if `max_tokens` more do not fit."""
+    return max(len(encode_prompt(request, max_tokens, tokenizer, max_positions)) for request in requests)

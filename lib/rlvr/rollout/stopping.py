@@ -1,6 +1,6 @@
 """Stop strings, matched on decoded text, or by id where one is a special token."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from rlvr.errors import UserError
 from rlvr.models.tokenizers import TextTokenizer
@@ -33,6 +33,24 @@ class StopStrings:
         texts = self._tokenizer.batch_decode(sequences, skip_special_tokens=True)
         before = self._tokenizer.batch_decode([ids[:-1] for ids in sequences], skip_special_tokens=True)
         return [self._place(old, new) for old, new in zip(before, texts, strict=True)]
+
+    def response_texts(
+        self, responses: Sequence[tuple[tuple[int, ...], bool]], end_ids: Set[int], keep_stop: bool
+    ) -> list[str]:
+        """The text of each response, (token ids, whether it stopped), without special tokens.
+
+        One that a stop string ended, and none of `end_ids`, is cut behind the string, or before it. Equal
+        responses are decoded once.
+        """
+        distinct = list(dict.fromkeys(responses))
+        decoded = self._tokenizer.batch_decode([list(ids) for ids, _ in distinct], skip_special_tokens=True)
+        texts = dict(zip(distinct, decoded, strict=True))
+        if self.texts:
+            cut = [(ids, stopped) for ids, stopped in distinct if stopped and ids[-1] not in end_ids]
+            for key, place in zip(cut, self.places([list(ids) for ids, _ in cut]), strict=True):
+                start, end = place
+                texts[key] = texts[key][: end if keep_stop else start]
+        return [texts[response] for response in responses]
 
     def _place(self, before: str, text: str) -> tuple[int, int] | None:
         places = []

@@ -8,11 +8,16 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from rlvr.config.precision import GrpoConfig
+from rlvr.config.precision import GrpoConfig, TrainerConfig
+from rlvr.models.label_scores import Scoring
 from rlvr.objectives import importance_weights, masked_mean
-from rlvr.policy import collate, get_response_log_probs
+from rlvr.policy import collate
 from rlvr.precision import PrecisionMode, torch_dtype
+from rlvr.processes import share_out, sum_over_processes
 from rlvr.training.groups import Group
+from rlvr.training.microbatches import microbatches
+
+_BY_ROWS = TrainerConfig()
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,8 @@ class TrainingBatch:
     (without dropout), the base's being None where they are not asked for; `engine_log_probs` are what the
     rollout engine reported. Zero outside the mask.
     `engine_weights` correct the loss for the difference between the two; None where the mode does not.
+    `scored`: whether `old_log_probs` and `entropy` are there; else they are zero until the update, whose own
+    forward pass has them, puts them in place.
     """
 
     input_ids: Int[Tensor, "B S"]
@@ -35,6 +42,17 @@ class TrainingBatch:
     base_log_probs: Float[Tensor, "B S"] | None
     entropy: Float[Tensor, "B S"]
     engine_weights: Float[Tensor, "B S"] | None
+    scored: bool
+
+
+def is_on_policy(config: GrpoConfig, mode: PrecisionMode) -> bool:
+    """Whether the only update of a step has the policy of before it in its own forward pass.
+
+    It does not where that pass drops out; importance weights and the penalty for leaving the base are made
+    of scores that stand before the update.
+    """
+    one_update = config.epochs == config.minibatches == 1
+    return one_update and not mode.dropout.rate and mode.importance_cap is None and config.loss.kl_beta == 0
 
 
 def response_log_probs(
@@ -43,31 +61,35 @@ def response_log_probs(
     microbatch_size: int,
     entropy: bool,
     softmax_dtype: torch.dtype = torch.float32,
+    trainer: TrainerConfig = _BY_ROWS,
 ) -> tuple[Tensor, Tensor | None]:
     """Log-probabilities (B, S) of the labels under `model`, and token entropies if asked; no gradients.
 
-    Equal rows are computed once.
+    Zero outside the response mask. `model`: one of `load_policy`. Equal rows are computed once. Processes
+    that share the job compute their share, and all get everything.
     """
     input_ids, labels, mask, place = distinct_rows(
         batch["input_ids"], batch["labels"], batch["response_mask"]
     )
     log_probs = torch.zeros(mask.shape, device=mask.device)
     entropies = torch.zeros_like(log_probs) if entropy else None
+    scoring = Scoring(entropy, softmax_dtype, trainer.vocabulary_chunk)
+    every = torch.arange(len(mask), device=mask.device)
     with torch.no_grad():
-        for rows in torch.arange(len(mask), device=mask.device).split(microbatch_size):
+        for rows, own in share_out(microbatches(every, mask, microbatch_size, trainer.microbatch_tokens)):
             width = trimmed_width(mask[rows])
-            scores = get_response_log_probs(
-                model,
-                input_ids[rows, :width],
-                labels[rows, :width],
-                entropy,
-                softmax_dtype=softmax_dtype,
+            found = model.label_scores(
+                input_ids[rows, :width], labels[rows, :width], mask[rows, :width], scoring
             )
-            log_probs[rows, :width] = scores["log_probs"].float()
+            if not own:
+                continue
+            log_probs[rows, :width] = found[0].float()
             if entropies is not None:
-                entropies[rows, :width] = scores["token_entropy"].float()
-    keep = mask.float()
-    return (log_probs * keep)[place], None if entropies is None else (entropies * keep)[place]
+                entropies[rows, :width] = found[1].float()
+    log_probs, entropies = (
+        None if values is None else sum_over_processes(values)[place] for values in (log_probs, entropies)
+    )
+    return log_probs, entropies
 
 
 def distinct_rows(
@@ -96,6 +118,7 @@ def make_batch(
 ) -> TrainingBatch:
     """Collate the groups and score them under the current policy and, where it is given, the base.
 
+    The policy's scores are left to the update where it makes them itself (`is_on_policy`).
     `advantages`: of their responses in group order, see `rlvr.training.advantage`.
     """
     rollouts = [rollout for group in groups for rollout in group.rollouts]
@@ -105,9 +128,15 @@ def make_batch(
     rewards = torch.tensor([reward for group in groups for reward in group.rewards], device=device)
     engine_log_probs = torch.zeros(mask.shape, device=device)
     engine_log_probs[mask] = torch.tensor([value for r in rollouts for value in r.log_probs], device=device)
-    rows, softmax = config.microbatch_size, torch_dtype(mode.logits)
-    old_log_probs, entropy = response_log_probs(policy, tokens, rows, True, softmax)
-    base_log_probs = None if base is None else response_log_probs(base, tokens, rows, False, softmax)[0]
+    rows, softmax, trainer = config.microbatch_size, torch_dtype(mode.logits), config.trainer
+    scored = not is_on_policy(config, mode)
+    if scored:
+        old_log_probs, entropy = response_log_probs(policy, tokens, rows, True, softmax, trainer)
+    else:
+        old_log_probs, entropy = torch.zeros_like(engine_log_probs), torch.zeros_like(engine_log_probs)
+    base_log_probs = None
+    if base is not None:
+        base_log_probs, _ = response_log_probs(base, tokens, rows, False, softmax, trainer)
     weights = None
     if mode.importance_cap is not None:
         weights = importance_weights(
@@ -122,6 +151,7 @@ def make_batch(
         base_log_probs=base_log_probs,
         entropy=entropy,
         engine_weights=weights,
+        scored=scored,
     )
 
 

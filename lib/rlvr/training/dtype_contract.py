@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from rlvr.models.decoder import Attention, Embedding, Layer, Linear, Mlp, RMSNorm
 from rlvr.precision import PrecisionMode, torch_dtype
+from rlvr.shards import local
 
 # Whatever carries activations in the decoder. Of a model from transformers the linear layers only: what its
 # norms give under autocast is its own affair, and the next linear layer casts it.
@@ -21,13 +22,15 @@ class DtypeMismatch(RuntimeError):
 def require_dtypes(owner: str, factor: str, wanted: str, named_tensors: Iterable[tuple[str, Tensor]]) -> None:
     """Raise DtypeMismatch, naming the tensor, unless there are tensors and every one has dtype `wanted`.
 
+    Of a tensor that is divided among processes, the part of this one is looked at.
     `owner`: whose dtypes they are, for the message.
     """
     count = 0
     for name, tensor in named_tensors:
         count += 1
-        if tensor.dtype != torch_dtype(wanted):
-            raise DtypeMismatch(f"{owner}: {factor} should be {wanted}, but {name} is {tensor.dtype}")
+        found = local(tensor).dtype
+        if found != torch_dtype(wanted):
+            raise DtypeMismatch(f"{owner}: {factor} should be {wanted}, but {name} is {found}")
     if not count:
         raise DtypeMismatch(f"{owner}: no tensor to check for {factor}")
 

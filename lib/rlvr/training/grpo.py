@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from rlvr.config.precision import GrpoConfig
 from rlvr.data.problem import Problem
+from rlvr.errors import UserError
+from rlvr.processes import of_all_processes, process_count
 from rlvr.rollout.engine import RolloutEngine
 from rlvr.sigterm import end_after, noted_sigterm
 from rlvr.training.advantage import Estimator
@@ -93,12 +95,20 @@ def _batch(setting: Setting, groups: Sequence[Group], advantages: Tensor, step: 
 
 
 def _update(updater: Updater, batch: TrainingBatch, step: int) -> UpdateResult:
-    """`Updater.update`; FloatingPointError also where its first minibatches have broken the weights."""
+    """`Updater.update`; FloatingPointError also where its first minibatches have broken the weights.
+
+    Of several processes one alone may see that, and cannot compute again without the others.
+    """
     try:
         return updater.update(batch, step)
     except ValueError as error:
+        if process_count() > 1:
+            raise
         tokens = {name: getattr(batch, name) for name in ("input_ids", "labels", "response_mask")}
-        log_probs, _ = response_log_probs(updater.model, tokens, updater.config.microbatch_size, False)
+        config = updater.config
+        log_probs, _ = response_log_probs(
+            updater.model, tokens, config.microbatch_size, False, trainer=config.trainer
+        )
         if log_probs.isfinite().all():
             raise
         raise FloatingPointError(
@@ -145,6 +155,24 @@ def train_step(setting: Setting, step: int) -> tuple[Row, list[dict[str, Any]]]:
     return row, logged_rollouts(step + 1, collected.sampled, config.log_rollouts_count) if log_now else []
 
 
+def _train_step_in_memory(setting: Setting, step: int) -> tuple[Row, list[dict[str, Any]]]:
+    """`train_step`; UserError that names what to change where it needs more memory than a GPU has."""
+    try:
+        return train_step(setting, step)
+    except torch.OutOfMemoryError as error:
+        config, trainer = setting.config, setting.config.trainer
+        raise UserError(
+            f"step {step + 1} does not fit into the memory of the GPU ({str(error).splitlines()[0]}). What "
+            f"makes it smaller: trainer.microbatch_tokens (now {trainer.microbatch_tokens}) or "
+            f"microbatch_size (now {config.microbatch_size}; in the alignment study more "
+            "gradient_accumulation_steps), trainer.recompute_activations (now "
+            f"{trainer.recompute_activations}), trainer.vocabulary_chunk (now {trainer.vocabulary_chunk}), "
+            f"sampling.max_batch_rows (now {config.sampling.max_batch_rows}), more trainer.gpus (now "
+            f"{trainer.gpus}). The last checkpoint stays, and with other settings of trainer the run goes on "
+            "from it"
+        ) from error
+
+
 def train(
     setting: Setting,
     state: TrainingState,
@@ -155,21 +183,22 @@ def train(
 
     `after_step` is called after every step, before its checkpoint, and `save` every `checkpoint_every_steps`
     steps but after the last. Numbers that are not finite raise FloatingPointError; `state` then holds the
-    steps before. After a SIGTERM the step is finished and saved, and Terminated raised.
+    steps before. After a SIGTERM the step is finished and saved, and Terminated raised: in all processes that
+    share the job, though it may have reached only one, or another one in another step.
     """
     config = setting.config
     progress = Progress(config.steps, first=state.step)
     with noted_sigterm() as sigterm:
         while state.step < config.steps:
             started = time.perf_counter()
-            row, records = train_step(setting, state.step)
+            row, records = _train_step_in_memory(setting, state.step)
             state.step += 1
             state.metrics.append(row)
             state.rollouts.extend(records)
             state.seconds += time.perf_counter() - started
             progress.report(row)
             after_step(state)
-            if sigterm.came:
+            if any(of_all_processes(sigterm.came)):
                 save(state)
                 end_after(f"step {state.step} of {config.steps}")
             if state.step % config.checkpoint_every_steps == 0 and state.step < config.steps:

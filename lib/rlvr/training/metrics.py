@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from rlvr.buckets import flat, together
 from rlvr.files import atomic_path
 from rlvr.optim import AdamW, second_moments_stuck
+from rlvr.processes import norm_over_processes, sum_over_processes
+from rlvr.shards import local
 from rlvr.training.groups import Collected, Group
 
 logger = logging.getLogger(__name__)
@@ -46,17 +48,20 @@ def rollout_metrics(collected: Collected) -> Row:
 
 
 class WeightTracker:
-    """What a step did to the weights: size of the change, share changed in bf16 view, updates lost."""
+    """What a step did to the weights: size of the change, share changed in bf16 view, updates lost.
+
+    Of divided weights each process keeps and compares its part, and `compare` is a collective.
+    """
 
     def __init__(self, model: nn.Module):
         """`model`: as it starts, with the weights of the base."""
         self._parameters = dict(model.named_parameters())
-        self._base = {name: weight.detach().bfloat16().clone() for name, weight in self._parameters.items()}
+        self._base = {name: local(weight).bfloat16().clone() for name, weight in self._parameters.items()}
         self._weights = sum(parameter.numel() for parameter in self._parameters.values())
 
     def copy(self) -> dict[str, Tensor]:
-        """The weights as they are now."""
-        return {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
+        """The weights as they are now, those of this process's part."""
+        return {name: local(parameter).clone() for name, parameter in self._parameters.items()}
 
     @torch.no_grad()
     def compare(self, before: Mapping[str, Tensor], optimizer: AdamW, updated: bool) -> Row:
@@ -70,7 +75,7 @@ class WeightTracker:
             self._parameters, lambda name: self._parameters[name].numel(), _BUCKET_ELEMENTS
         ):
             parameters = [self._parameters[name] for name in names]
-            now, old = flat(parameters), flat([before[name] for name in names])
+            now, old = flat(list(map(local, parameters))), flat([before[name] for name in names])
             change = now.float() - old.float()
             norms.append(
                 torch.stack([torch.linalg.vector_norm(x, dtype=torch.float64) for x in (change, old)])
@@ -82,8 +87,8 @@ class WeightTracker:
                 wanted, lost = attempted.count_nonzero(), (attempted & (now == old)).count_nonzero()
             counts.append(torch.stack([changed, wanted, lost]))
         # One transfer from the device for all tensors.
-        moved, size = torch.stack(norms).norm(dim=0).tolist()
-        changed, wanted, lost = torch.stack(counts).sum(dim=0).tolist()
+        moved, size = norm_over_processes(torch.stack(norms).norm(dim=0)).tolist()
+        changed, wanted, lost = sum_over_processes(torch.stack(counts).sum(dim=0)).tolist()
         return {
             "update_to_weight": moved / size,
             "weights_changed_bf16": changed / self._weights,
@@ -94,11 +99,11 @@ class WeightTracker:
 
 
 def _first_moments(parameters: Sequence[nn.Parameter], optimizer: AdamW) -> Tensor:
-    """All first moments in one tensor; zeros for a parameter that has never had a gradient."""
+    """All first moments of this process's part in one tensor; zeros where there was never a gradient."""
     moments = (
         optimizer.state[p]["exp_avg"] if p in optimizer.state else torch.zeros_like(p) for p in parameters
     )
-    return flat([moment.float() for moment in moments])
+    return flat([local(moment).float() for moment in moments])
 
 
 def logged_rollouts(step: int, groups: Sequence[Group], count: int) -> list[dict[str, Any]]:

@@ -46,7 +46,10 @@ def inert_factors(
         )
     rows = -(-config.prompts_per_step // config.minibatches) * config.group_size
     microbatches = -(-rows // config.microbatch_size)
-    if mode.shuffle_reduction and microbatches < FEWEST_REORDERED:
+    by_rows = (
+        config.trainer.microbatch_tokens is None
+    )  # how many hold so many tokens differs from step to step
+    if mode.shuffle_reduction and by_rows and microbatches < FEWEST_REORDERED:
         found["shuffle_reduction"] = (
             f"{mode.name} adds up microbatches in random order, but an update has at most {microbatches} "
             f"here, and the order of fewer than {FEWEST_REORDERED} cannot matter: the factor does nothing "

@@ -10,13 +10,16 @@ from rlvr.optim import AdamW
 from rlvr.precision import PrecisionMode, torch_dtype
 
 
-def trainable_policy(path: str, mode: PrecisionMode, device: torch.device) -> nn.Module:
+def trainable_policy(
+    path: str, mode: PrecisionMode, device: torch.device, divided: bool = False
+) -> nn.Module:
     """The policy of a folder, stored, computed and with gradients in the dtypes of the mode.
 
+    `divided`: among the processes that share the job, see `load_policy`.
     UserError for a mode with dropout and a model that has none to apply.
     """
     master, compute = torch_dtype(mode.master), torch_dtype(mode.compute)
-    model = load_policy(path, master, compute, mode.logits_fp32, device)
+    model = load_policy(path, master, compute, mode.logits_fp32, device, divided)
     if mode.dropout.rate and not isinstance(model, Decoder):
         raise UserError(
             f"mode {mode.name} has attention dropout, which only the decoder of the Qwen2 "

@@ -3,7 +3,7 @@
 import logging
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from rlvr.arithmetic import configure_arithmetic
-from rlvr.config.precision import GrpoConfig
+from rlvr.config.precision import GrpoConfig, TrainerConfig
 from rlvr.config.verification import VerificationConfig
 from rlvr.data.prepare import read_problems
 from rlvr.data.problem import Problem
@@ -20,12 +20,14 @@ from rlvr.diagnostics.sparsity import movable_fraction
 from rlvr.files import atomic_path, write_csv, write_json, write_jsonl
 from rlvr.models.loading import load_policy, load_tokenizer, read_config, save_policy
 from rlvr.models.products import multiplied_in_float32
-from rlvr.models.weights import weight_hash
+from rlvr.models.recomputation import recompute_layers
+from rlvr.models.weights import copy_weights, weight_hash, write_weights
 from rlvr.precision import PrecisionMode, torch_dtype
+from rlvr.processes import is_first_process, of_all_processes, process_count
 from rlvr.provenance import digest, environment, hash_inputs, resume_identity
-from rlvr.rollout.batched import BatchedEngine
 from rlvr.rollout.engine import RolloutEngine
 from rlvr.rollout.opening import open_engine
+from rlvr.shards import local
 from rlvr.sources import code_digest
 from rlvr.training.advantage import Estimator
 from rlvr.training.checkpoint import clear_checkpoints, load_checkpoint, save_checkpoint
@@ -36,6 +38,7 @@ from rlvr.training.notes import inert_factors, notes
 from rlvr.training.optimizer import make_optimizer, trainable_policy
 from rlvr.training.owner import only_process
 from rlvr.training.prompts import fitting_problems
+from rlvr.training.sharing import SharedEngine, SharedJudge
 from rlvr.training.update import Updater, make_scaler
 from rlvr.verify.registry import Judge, describe_isolation
 
@@ -79,11 +82,23 @@ def _probe_activations(model: nn.Module, contract: DtypeContract, token: int, de
     contract.check("logits", contract.mode.logits, [("logits", logits)])
 
 
+def _movable(model: nn.Module, learning_rate: float) -> float:
+    """`movable_fraction` of a model's weights, which may be divided among processes."""
+    own = {name: local(weight) for name, weight in model.named_parameters()}
+    count = sum(weight.numel() for weight in own.values())
+    movable, total = zip(
+        *of_all_processes((movable_fraction(own, learning_rate) * count, count)), strict=True
+    )
+    return sum(movable) / sum(total)
+
+
 class Trainer:
     """One policy in training.
 
     `base`: folder of the policy that it starts from; `identity`: digest of everything that must be equal for
     its checkpoints to be of use.
+    Where several processes share the job (`rlvr.training.launch`), each has a trainer, and all methods but
+    `open_engine`'s engine are collectives; the first process writes.
     """
 
     def __init__(self, job: TrainingJob, base: str, checkpoints: str | Path, identity: str):
@@ -93,14 +108,14 @@ class Trainer:
         self.device = resolve_device(job.device)
         check_dtypes(self.device, {self.mode.compute, self.mode.rollout, self.mode.evaluation})
         self.tokenizer = load_tokenizer(base)
-        self.model = trainable_policy(base, self.mode, self.device)
+        divided = process_count() > 1
+        self.model = trainable_policy(base, self.mode, self.device, divided)
+        if job.training.trainer.recompute_activations:
+            recompute_layers(self.model)
         compute = torch_dtype(self.mode.compute)
-        self.base = load_policy(base, compute, compute, self.mode.logits_fp32, self.device)
-        self.movable = movable_fraction(
-            {name: parameter.detach() for name, parameter in self.model.named_parameters()},
-            job.training.optimizer.learning_rate,
-        )
+        self.base = load_policy(base, compute, compute, self.mode.logits_fp32, self.device, divided)
         settings = job.training.optimizer
+        self.movable = _movable(self.model, settings.learning_rate)
         self.optimizer = make_optimizer(
             self.model,
             self.mode,
@@ -118,10 +133,14 @@ class Trainer:
         self.prompts: dict[str, int] = {}
         self.isolation: dict[str, Any] | None = None
 
-    def open_engine(self) -> BatchedEngine:
-        """An engine with its own copy of the weights, in the mode's dtype of rollouts."""
+    def open_engine(self) -> RolloutEngine:
+        """An engine with its own copy of all weights, in the mode's dtype of rollouts.
+
+        Processes that share the job have one each, and draw their share.
+        """
         rows = self.job.training.sampling.max_batch_rows
-        return open_engine(self.model, self.tokenizer, torch_dtype(self.mode.rollout), rows, self.device)
+        engine = open_engine(self.model, self.tokenizer, torch_dtype(self.mode.rollout), rows, self.device)
+        return engine if process_count() == 1 else SharedEngine(engine)
 
     def setting(self, engine: RolloutEngine, judge: Judge, problems: Sequence[Problem]) -> Setting:
         """What the loop needs; dtypes that can be seen before the first step are checked here."""
@@ -166,7 +185,7 @@ class Trainer:
         if found is None:
             return TrainingState()
         _, saved = found
-        self.model.load_state_dict(saved["model"])
+        copy_weights(saved["model"].items(), dict(self.model.named_parameters()))
         self.optimizer.load_state_dict(saved["optimizer"])
         if self.scaler is not None:
             self.scaler.load_state_dict(saved["scaler"])
@@ -177,7 +196,7 @@ class Trainer:
     def save(self, state: TrainingState) -> None:
         """Checkpoint after `state.step` finished steps."""
         everything = {
-            "model": self.model.state_dict(),
+            "model": {name: weight.detach() for name, weight in self.model.named_parameters()},
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict() if self.scaler is not None else {},
             "estimator": self.estimator.state_dict(),
@@ -188,6 +207,9 @@ class Trainer:
 
     def save_policy(self, folder: Path) -> None:
         """Write the current policy in Hugging Face format."""
+        if not is_first_process():
+            write_weights(self.model.named_parameters(), folder)
+            return
         with atomic_path(folder) as temporary:
             temporary.mkdir()
             save_policy(self.model, self.tokenizer, temporary, read_config(self.base_folder))
@@ -198,9 +220,13 @@ class Trainer:
         inert = inert_factors(self.mode, self.device, self.job.training, state.metrics)
         return {
             "flags": self.flags
-            | {"16_bit_products_in_float32": multiplied_in_float32(self.device.type, compute)},
+            | {
+                "16_bit_products_in_float32": multiplied_in_float32(self.device.type, compute),
+                "attention": self.model.attention_kernel(bool(self.mode.dropout.rate)),
+            },
             # A run that was stopped after its last step has no step left that shows all of them again.
             "dtypes": self.dtypes_before | self.contract.realised,
+            "processes": process_count(),
             "prompts": self.prompts,
             "isolation": self.isolation,
             "movable_fraction_of_base": self.movable,
@@ -219,7 +245,9 @@ class Run(Trainer):
         self.files, self.code = files, code
         self.inputs = hash_inputs({"base": files.base, "problems": files.problems})
         arithmetic = arithmetic_identity(resolve_device(job.device), (job.mode.compute, job.mode.rollout))
-        identity = resume_identity(job, self.inputs, code, arithmetic)
+        # A run that had not memory enough goes on with other passes, which change its rounding only.
+        outcome = replace(job, training=replace(job.training, trainer=TrainerConfig()))
+        identity = resume_identity(outcome, self.inputs, code, arithmetic)
         super().__init__(job, files.base, files.checkpoints, identity)
 
     def snapshot(self, state: TrainingState) -> None:
@@ -229,16 +257,19 @@ class Run(Trainer):
 
     def write_results(self, state: TrainingState) -> None:
         """Write every declared output, then drop the checkpoints."""
+        self.save_policy(Path(self.files.policy))
+        provenance = self.provenance(state)
+        if not is_first_process():
+            return
         with atomic_path(self.files.snapshots) as temporary:
             temporary.mkdir()
             for step in self.job.training.snapshot_steps:
                 kept = self.checkpoints / "snapshots" / f"step{step}"
                 shutil.copytree(kept, temporary / kept.name)
-        self.save_policy(Path(self.files.policy))
         write_csv(self.files.metrics, list(state.metrics[0]), state.metrics)
         write_jsonl(self.files.rollouts, state.rollouts)
         write_tensorboard(self.files.tensorboard, state.metrics)
-        write_json(self.files.provenance, self.provenance(state))
+        write_json(self.files.provenance, provenance)
         clear_checkpoints(self.checkpoints)
 
     def provenance(self, state: TrainingState) -> dict[str, Any]:
@@ -259,21 +290,26 @@ class Run(Trainer):
 def train_policy(
     job: TrainingJob, files: TrainingFiles, verification_workers: int = 1, code: str | None = None
 ) -> None:
+    """`run_training` in this process, by itself, which must not be done twice at a time.
+
+    `code`: digest of the code that is run, for resume and provenance; computed here (1 s) if not known.
+    """
+    with only_process(files.checkpoints):
+        run_training(job, files, verification_workers, code or code_digest(__file__))
+
+
+def run_training(job: TrainingJob, files: TrainingFiles, verification_workers: int, code: str) -> None:
     """Train from `files.base` on `files.problems`; resume from a checkpoint where one fits.
 
     Deterministic modes give the same weight hash on every run with the same job, inputs, code and machine.
     A dtype that is not the mode's raises DtypeMismatch; a gradient that is not finite, FloatingPointError.
-    `code`: digest of the code that is run, for resume and provenance; computed here (1 s) if not known.
+    Every process that shares the job calls this.
     """
-    run = Run(job, files, code or code_digest(__file__))
+    run = Run(job, files, code)
     logger.info(
         "%s: a step of the learning rate can move %.1f %% of the weights", job.mode.name, 100 * run.movable
     )
-    with (
-        only_process(files.checkpoints),
-        run.open_engine() as engine,
-        Judge(verification_workers, job.verification) as judge,
-    ):
+    with run.open_engine() as engine, SharedJudge(verification_workers, job.verification) as judge:
         setting = run.setting(engine, judge, read_problems(files.problems))
         state = run.restore()
         train(setting, state, run.save, run.snapshot)

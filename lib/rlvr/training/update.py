@@ -1,7 +1,7 @@
 """From a batch to new weights: the objective over minibatches and microbatches, noises, and the optimiser."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
@@ -12,13 +12,16 @@ from torch import Tensor, nn
 
 from rlvr.config.precision import GrpoConfig
 from rlvr.models.attention import AttentionDropout
+from rlvr.models.label_scores import Scoring
 from rlvr.objectives import grpo_microbatch_train_step
 from rlvr.optim import AdamW
-from rlvr.policy import get_response_log_probs
 from rlvr.precision import PrecisionMode, torch_dtype
+from rlvr.processes import norm_over_processes, of_all_processes, share_out, sum_over_processes
 from rlvr.rollout.streams import named_generator
+from rlvr.shards import local, place
 from rlvr.training.batch import TrainingBatch, distinct_rows, trimmed_width
 from rlvr.training.dtype_contract import DtypeContract
+from rlvr.training.microbatches import microbatches
 
 # A loss scale below this means gradients that overflow however small they are scaled: the run has diverged.
 SMALLEST_LOSS_SCALE = 2.0**-14
@@ -59,19 +62,18 @@ class Updater:
     rep: int
 
     def update(self, batch: TrainingBatch, step: int) -> UpdateResult:
-        """All epochs × minibatches × microbatches of one step.
+        """All epochs × minibatches × microbatches of one step; scores a batch that is not `scored` yet.
 
         A gradient norm that is not finite stops the run with FloatingPointError, before the weights are
         touched; with a loss scale it skips the update and halves the scale, until that is hopeless.
         """
         device = batch.labels.device
-        dropout = _dropout(self.mode, self.seed, step, device)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(step, self.config)
         groups = len(batch.labels) // self.config.group_size
         updates = []
         for number, rows in enumerate(minibatches(groups, self.config, self.seed, step, device)):
-            update = self._accumulate(batch, rows, dropout, (step, number))
+            update = self._accumulate(batch, rows, (step, number))
             if "reduce" not in self.contract.realised:
                 self.contract.check_gradients(self.model)
             norm, skipped = self._apply(step, number)
@@ -80,26 +82,40 @@ class Updater:
                 self.contract.check_optimizer(self.optimizer)
         return _summary(updates)
 
-    def _accumulate(
-        self, batch: TrainingBatch, rows: Tensor, dropout: AttentionDropout | None, place: tuple[int, int]
-    ) -> UpdateResult:
-        """Accumulate the gradient of one minibatch over its microbatches (the norm is not known yet: NaN)."""
+    def _accumulate(self, batch: TrainingBatch, rows: Tensor, place: tuple[int, int]) -> UpdateResult:
+        """Accumulate the gradient of one minibatch over its microbatches (the norm is not known yet: NaN).
+
+        Processes that share the job have their share of the microbatches each; what is returned is of all.
+        """
         normalization = _length_normalization(batch.response_mask[rows], self.config, self.mode)
         self.model.zero_grad(set_to_none=True)
         scale = 1.0 if self.scaler is None else self.scaler.get_scale()
         loss, clipped_tokens, ratio_max = 0.0, 0.0, 0.0
-        for part in self._microbatches(rows, place):
-            part_loss, details = self._microbatch(batch, part, len(rows), normalization, dropout, scale)
+        for (index, part), own in share_out(list(enumerate(self._microbatches(batch, rows, place)))):
+            dropout = _dropout(self.mode, self.seed, (*place, index), rows.device)
+            back_propagated = scale if own else 0.0
+            part_loss, details = self._microbatch(
+                batch, part, len(rows), normalization, dropout, back_propagated
+            )
+            if not own:
+                continue
+            if not batch.scored:
+                _keep_scores(batch, part, details)
             loss += part_loss.item()
             # A loss without ratio or clipping has no such metric: NaN, an empty cell in metrics.csv.
             clipped_share = details["clip_fraction"].item() if "clip_fraction" in details else math.nan
             clipped_tokens += clipped_share * batch.response_mask[part].sum().item()
             ratio_max = max(ratio_max, details["ratio_max"].item()) if "ratio_max" in details else math.nan
+        if not batch.scored:
+            for scores in (batch.old_log_probs, batch.entropy):
+                scores.copy_(sum_over_processes(scores))
+        losses, clipped, ratios = zip(*of_all_processes((loss, clipped_tokens, ratio_max)), strict=True)
         tokens = batch.response_mask[rows].sum().item()
-        return UpdateResult(1, 0, loss, math.nan, clipped_tokens / tokens, ratio_max, scale)
+        return UpdateResult(1, 0, sum(losses), math.nan, sum(clipped) / tokens, float(np.max(ratios)), scale)
 
-    def _microbatches(self, rows: Tensor, place: tuple[int, int]) -> Sequence[Tensor]:
-        parts = rows.split(self.config.microbatch_size)
+    def _microbatches(self, batch: TrainingBatch, rows: Tensor, place: tuple[int, int]) -> Sequence[Tensor]:
+        tokens = self.config.trainer.microbatch_tokens
+        parts = microbatches(rows, batch.response_mask, self.config.microbatch_size, tokens)
         if not self.mode.shuffle_reduction:
             return parts
         order = named_generator("reduction order", self.seed, self.rep, *place).permutation(len(parts))
@@ -114,7 +130,7 @@ class Updater:
         dropout: AttentionDropout | None,
         scale: float,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Forward and backward of one microbatch."""
+        """Forward and backward of one microbatch; loss and metadata, scores among it if there were none."""
         width = trimmed_width(batch.response_mask[rows])
 
         def cut(tensor: Tensor) -> Tensor:
@@ -122,16 +138,19 @@ class Updater:
 
         mask, beta = cut(batch.response_mask), self.config.loss.kl_beta
         tokens = (cut(batch.input_ids), cut(batch.labels), mask)
-        log_probs = label_log_probs(self.model, *tokens, dropout, torch_dtype(self.mode.logits))
+        chunk = self.config.trainer.vocabulary_chunk
+        scoring = Scoring(not batch.scored, torch_dtype(self.mode.logits), chunk)
+        log_probs, entropies = score_labels(self.model, *tokens, dropout, scoring)
+        current = log_probs.detach()
         loss_type, cliprange = _objective(self.config, self.mode)
-        return grpo_microbatch_train_step(
+        loss, details = grpo_microbatch_train_step(
             log_probs,
             mask,
             minibatch_rows / len(rows),
             loss_type,
             raw_rewards=batch.rewards[rows],
             advantages=batch.advantages[rows],
-            old_log_probs=cut(batch.old_log_probs),
+            old_log_probs=cut(batch.old_log_probs) if batch.scored else current,
             cliprange=cliprange,
             length_normalization=normalization[0],
             normalize_constant=normalization[1],
@@ -139,6 +158,7 @@ class Updater:
             token_weights=None if batch.engine_weights is None else cut(batch.engine_weights),
             loss_scale=scale,
         )
+        return loss, details if batch.scored else details | {"log_probs": current, "entropy": entropies}
 
     def _apply(self, step: int, number: int) -> tuple[float, bool]:
         """Unscale, disturb and clip the gradient, and step; the norm before clipping, and whether skipped."""
@@ -165,26 +185,29 @@ class Updater:
         return norm, True
 
 
-def label_log_probs(
+def score_labels(
     model: nn.Module,
     input_ids: Int[Tensor, "B S"],
     labels: Int[Tensor, "B S"],
     mask: Bool[Tensor, "B S"],
     dropout: AttentionDropout | None,
-    softmax_dtype: torch.dtype,
-) -> Float[Tensor, "B S"]:
-    """Log-probabilities of the labels, for backward; equal rows are computed once.
+    scoring: Scoring,
+) -> tuple[Float[Tensor, "B S"], Float[Tensor, "B S"] | None]:
+    """Log-probabilities of the labels, for backward, and entropies if asked for.
 
-    With dropout every row is computed, since each has a mask of its own.
+    Equal rows are computed once; with dropout every row is computed, since each has a mask of its own.
     """
     if dropout is not None:
-        kwargs = {"dropout": dropout}
-        scores = get_response_log_probs(
-            model, input_ids, labels, forward_kwargs=kwargs, softmax_dtype=softmax_dtype
-        )
-        return scores["log_probs"]
-    input_ids, labels, _, place = distinct_rows(input_ids, labels, mask)
-    return get_response_log_probs(model, input_ids, labels, softmax_dtype=softmax_dtype)["log_probs"][place]
+        return model.label_scores(input_ids, labels, mask, scoring, dropout)
+    input_ids, labels, mask, place = distinct_rows(input_ids, labels, mask)
+    log_probs, entropies = model.label_scores(input_ids, labels, mask, scoring)
+    return log_probs[place], None if entropies is None else entropies[place]
+
+
+def _keep_scores(batch: TrainingBatch, rows: Tensor, details: Mapping[str, Tensor]) -> None:
+    """Put a microbatch's scores in place in a batch that has none yet."""
+    for kept, found in ((batch.old_log_probs, "log_probs"), (batch.entropy, "entropy")):
+        kept[rows, : details[found].shape[1]] = details[found].float()
 
 
 def _broken(step: int, norm: float) -> str:
@@ -200,10 +223,13 @@ def make_scaler(mode: PrecisionMode, device: torch.device) -> torch.amp.GradScal
     return scaler
 
 
-def _dropout(mode: PrecisionMode, seed: int, step: int, device: torch.device) -> AttentionDropout | None:
+def _dropout(
+    mode: PrecisionMode, seed: int, place: tuple[int, int, int], device: torch.device
+) -> AttentionDropout | None:
+    """Dropout of one microbatch; `place`: step, minibatch and microbatch, whichever process computes it."""
     if not mode.dropout.rate:
         return None
-    dropout_seed = int(named_generator("dropout", seed, step).integers(2**63))
+    dropout_seed = int(named_generator("dropout", seed, *place).integers(2**63))
     return AttentionDropout(mode.dropout, torch.Generator(device).manual_seed(dropout_seed))
 
 
@@ -238,10 +264,11 @@ def clip_gradients(parameters: Sequence[nn.Parameter], max_norm: float) -> float
     """Scale gradients so that their global 2-norm is at most `max_norm`; return the norm before.
 
     The norm is accumulated in fp32 whatever the gradients' dtype; torch's clip_grad_norm_ rounds the norms
-    of bf16 gradients to bf16.
+    of bf16 gradients to bf16. Of gradients that are divided among processes it is that of all parts.
     """
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    norm = torch.stack([torch.linalg.vector_norm(g, dtype=torch.float32) for g in gradients]).norm().item()
+    gradients = [local(p.grad) for p in parameters if p.grad is not None]
+    norms = torch.stack([torch.linalg.vector_norm(g, dtype=torch.float32) for g in gradients])
+    norm = norm_over_processes(norms.norm()).item()
     if norm > max_norm:
         torch._foreach_mul_(gradients, max_norm / norm)
     return norm
@@ -251,12 +278,13 @@ def add_relative_noise(gradients: Sequence[Tensor], size: float, seed: int) -> N
     """Multiply every entry by 1 + size·N(0, 1), in fp32, in place: rounding error without its carrier.
 
     Rounding to b bits errs by up to 2⁻ᵇ of a value; here the error has standard deviation `size`, whatever
-    dtype the gradient has.
+    dtype the gradient has. Every process draws for whole gradients, so that their number changes nothing.
     """
     generator = torch.Generator(gradients[0].device).manual_seed(seed)
     for gradient in gradients:
-        draws = torch.empty(gradient.shape, device=gradient.device).normal_(generator=generator)
-        gradient.copy_(gradient.float() * (1 + size * draws))
+        own = local(gradient)
+        draws = torch.empty(gradient.numel(), device=own.device).normal_(generator=generator)
+        own.copy_(own.float() * (1 + size * place(gradient).cut(draws).view(own.shape)))
 
 
 def minibatches(

@@ -1,0 +1,85 @@
+"""Models of architectures that `rlvr.models.decoder` does not have, computed by transformers."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rlvr.errors import UserError
+from rlvr.models.label_scores import Head, Scoring, label_scores, scores_of_logits
+
+
+def load_transformers_model(
+    folder: Path, master: torch.dtype, compute: torch.dtype, logits_fp32: bool, device: torch.device
+) -> nn.Module:
+    """Weights in `master`, and torch's autocast to `compute` where the two differ.
+
+    It has the methods `label_scores`, without dropout, and `attention_kernel` of `Decoder`.
+    """
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=master).to(device).eval()
+    autocast = torch.autocast(device.type, dtype=compute, enabled=compute != master)
+    scorer = _LabelScores(model, autocast, compute, logits_fp32)
+    # Replaced on the instance, so that the weights keep their names.
+    if compute != master:
+        model.forward = autocast(model.forward)
+    if logits_fp32:
+        model.forward = _with_fp32_logits(model.forward)
+    model.label_scores = scorer
+    model.attention_kernel = lambda dropout: f"transformers: {model.config._attn_implementation}"
+    return model
+
+
+def _with_fp32_logits(forward: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(forward)
+    def cast(*arguments: Any, **settings: Any) -> Any:
+        output = forward(*arguments, **settings)
+        output.logits = output.logits.float()
+        return output
+
+    return cast
+
+
+class _LabelScores:
+    """`Decoder.label_scores` of a model: from its last hidden states, where its head is a plain product.
+
+    Some architectures scale or cap their logits; those are computed for all positions at once.
+    """
+
+    def __init__(self, model: nn.Module, autocast: torch.autocast, compute: torch.dtype, logits_fp32: bool):
+        self._model, self._autocast = model, autocast
+        self._compute, self._logits_fp32 = compute, logits_fp32
+        self._plain = self._has_plain_head()
+
+    @torch.no_grad()
+    def _has_plain_head(self) -> bool:
+        # Several tokens, since the states of a padding token may be zero.
+        vocabulary = self._model.get_input_embeddings().num_embeddings
+        tokens = torch.arange(min(8, vocabulary), device=self._model.device)[None]
+        with self._autocast:
+            logits = self._model(tokens, use_cache=False).logits
+            hidden = self._model.base_model(tokens, use_cache=False)[0]
+            head = self._model.get_output_embeddings()
+            return isinstance(head, nn.Linear) and torch.equal(head(hidden), logits)
+
+    def __call__(
+        self, input_ids: Tensor, labels: Tensor, mask: Tensor, scoring: Scoring, dropout: None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """See `Decoder.label_scores`; UserError for chunks where the head is more than a product."""
+        if self._plain:
+            with self._autocast:
+                hidden = self._model.base_model(input_ids, use_cache=False)[0]
+            linear = self._model.get_output_embeddings()
+            head = Head(linear.weight, linear.bias, self._compute, self._logits_fp32)
+            return label_scores(head, hidden.to(self._compute), labels, mask, scoring)
+        if scoring.chunk is not None:
+            raise UserError(
+                f"{type(self._model).__name__} does more than one product to its logits, so they cannot be "
+                "computed part by part; set trainer.vocabulary_chunk to null for this model"
+            )
+        logits = self._model.forward(input_ids, use_cache=False).logits
+        return scores_of_logits(logits, labels, mask, scoring)
