@@ -15,10 +15,8 @@ from rlvr.rollout.streams import named_generator
 # Log-probabilities, at temperature 1, of the tokens of each response after its prompt.
 Reference = Callable[[Sequence[tuple[int, ...]], Sequence[tuple[int, ...]]], list[list[float]]]
 
-# Largest mean absolute difference, in nats, of two correct computations of a token's log-probability. Of
-# policies of up to four layers with random weights, whose logits spread over some nats, measured means are in
-# docs/vllm.md; these are at least ten times those, since the error grows with depth. A head or a layer
-# that was left old differs by tenths of nats or more.
+# Largest mean absolute difference, in nats, of two correct computations of a token's log-probability. GUESSES: nothing
+# has been measured yet; measure correct and stale engines in each dtype before this is used.
 TOLERANCES = {torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 PROBES, PROBE_PROMPT, PROBE_RESPONSE = 8, 8, 16
 
