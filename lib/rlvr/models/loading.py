@@ -16,7 +16,8 @@ from rlvr.hub import HUB_ID, MODEL_FILES, HubRepository, cached_snapshot
 from rlvr.models.decoder import Decoder
 from rlvr.models.decoder_config import DecoderConfig
 from rlvr.models.tokenizers import SmallTokenizer, TextTokenizer
-from rlvr.models.weights import SINGLE_FILE, copy_weights, read_weights, write_weights
+from rlvr.models.weight_files import SINGLE_FILE
+from rlvr.models.weights import copy_weights, read_weights, write_weights
 
 logger = logging.getLogger(__name__)
 
