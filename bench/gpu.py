@@ -23,6 +23,7 @@ from rlvr.models.decoder import Decoder
 from rlvr.models.decoder_config import DecoderConfig
 from rlvr.models.label_scores import Scoring
 from rlvr.models.recomputation import recompute_layers
+from rlvr.models.tiny import initialise
 from rlvr.models.tokenizers import character_tokenizer
 from rlvr.models.weights import weight_hash
 from rlvr.plan import memory as plan
@@ -48,6 +49,7 @@ SHAPES = {
     "7b": shape(152_064, 3584, 28, (28, 4), 18_944, tied=False),
 }
 NOT_HERE = (plan.BASE, plan.ENGINE, plan.RECORD)  # parts of a job that are not part of the bench
+INIT_STD = 0.02
 WRITE = sys.stdout.write
 
 
@@ -66,25 +68,13 @@ def clock(device: str) -> float:
     return time.perf_counter()
 
 
-def random_weights(model: Decoder, device: str) -> None:
-    generator = torch.Generator(device).manual_seed(0)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name.endswith("bias"):
-                parameter.zero_()
-            elif "norm" in name:
-                parameter.fill_(1.0)
-            else:
-                parameter.normal_(std=0.02, generator=generator)
-
-
 def train(sizes: DecoderConfig, mode: PrecisionMode, load: plan.TrainingLoad) -> tuple[Step, str, int]:
     """Fastest phases of three steps, the hash of the weights after them, and the number of weights."""
     device = load.device
     configure_arithmetic(torch.get_num_threads(), mode.deterministic, 0)
     with torch.device(device):
         model = Decoder(sizes, torch_dtype(mode.master), torch_dtype(mode.compute), mode.logits_fp32)
-    random_weights(model, device)
+    initialise(model, INIT_STD, 0, device)
     if load.recompute_activations:
         recompute_layers(model)
     optimizer = make_optimizer(model, mode, 1e-6, (0.9, 0.999), 1e-8, 0.0, seed=0, tracked=65536)
@@ -146,10 +136,11 @@ def report_training(name: str, mode_name: str, load: plan.TrainingLoad, peak: fl
 
 def report_decoding(name: str, rows: int, prompt: int, steps: int, device: str) -> None:
     """Prefill and `steps` steps of decoding, the second time, since the first one has CUDA's start in it."""
-    engine = NativeEngine(SHAPES[name], character_tokenizer(), torch.bfloat16, rows, device)
+    with torch.device(device):
+        model = Decoder(SHAPES[name], torch.bfloat16, torch.bfloat16)
+    initialise(model, INIT_STD, 0, device)
+    engine = NativeEngine(model, character_tokenizer(), torch.bfloat16, rows, device, share_weights=True)
     with torch.inference_mode():
-        for weight in (weight for _, weight in engine.named_weights()):
-            weight.normal_(std=0.02)
         for _ in range(2):
             started = clock(device)
             logits = engine._prefill([tuple(range(row, row + prompt)) for row in range(rows)], steps + 1)

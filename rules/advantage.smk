@@ -153,7 +153,7 @@ rule draw_reference_figures:
         rewards=reference_files("rewards.csv"),
         statistics=reference_files("statistics.npz"),
     output:
-        svg=advantage_figures(REFERENCE_FIGURES),
+        svg=study_figures("advantage", REFERENCE_FIGURES),
         pdf=collect("<results>/advantage/figures/{figure}.pdf", figure=REFERENCE_FIGURES),
     log:
         "<logs>/draw_reference_figures.log",
@@ -178,7 +178,7 @@ rule draw_estimator_figure:
         metrics=estimator_files("metrics.csv"),
         validation=estimator_files("validation.csv"),
     output:
-        svg=advantage_figures(ESTIMATOR_FIGURES),
+        svg=study_figures("advantage", ESTIMATOR_FIGURES),
         pdf=collect("<results>/advantage/figures/{figure}.pdf", figure=ESTIMATOR_FIGURES),
     log:
         "<logs>/draw_estimator_figure.log",

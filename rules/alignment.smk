@@ -227,15 +227,7 @@ rule draw_alignment_figures:
         metrics=arm_files("metrics.csv"),
         categories=zero_shot_files("categories.csv"),
     output:
-        svg=[
-            report(
-                f"<results>/alignment/figures/{figure}.svg",
-                caption=f"../report/alignment_{figure}.rst",
-                category="Alignment study",
-                labels={"content": figure.replace("_", " "), "kind": "figure"},
-            )
-            for figure in ALIGNMENT_FIGURES
-        ],
+        svg=study_figures("alignment", ALIGNMENT_FIGURES, "../report/alignment_{}.rst"),
         pdf=collect("<results>/alignment/figures/{figure}.pdf", figure=ALIGNMENT_FIGURES),
     log:
         "<logs>/draw_alignment_figures.log",

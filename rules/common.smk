@@ -247,6 +247,16 @@ def selection_job():
     }
 
 
+def study_figures(study, names, caption="../report/{}.rst"):
+    """SVG files of a study's figures, shown in Snakemake's report; `caption`: their texts, by name."""
+    figures = []
+    for name in names:
+        labels = {"content": name.removeprefix(f"{study}_").replace("_", " "), "kind": "figure"}
+        path, category = f"<results>/{study}/figures/{name}.svg", f"{study.capitalize()} study"
+        figures.append(report(path, caption=caption.format(name), category=category, labels=labels))
+    return figures
+
+
 def alignment_base_sources(wildcards):
     """What the base of the alignment study is made from, as far as it lies in local files."""
     return policy_sources(ALIGNMENT["base"])
@@ -308,16 +318,6 @@ def reference_files(name):
 def estimator_files(name):
     """A file of every estimator in training, in the order of ESTIMATORS."""
     return [f"<results>/advantage/grpo/{estimator}/{name}" for estimator in ESTIMATORS]
-
-
-def advantage_figures(names):
-    """SVG files of the advantage study's figures, shown in Snakemake's report."""
-    figures = []
-    for name in names:
-        labels = {"content": name.removeprefix("advantage_").replace("_", " "), "kind": "figure"}
-        path, caption = f"<results>/advantage/figures/{name}.svg", f"../report/{name}.rst"
-        figures.append(report(path, caption=caption, category="Advantage study", labels=labels))
-    return figures
 
 
 def estimator_base_sources(wildcards):

@@ -212,15 +212,7 @@ rule draw_training_figures:
         geometry=GEOMETRY_TABLES,
         overlap="<results>/precision/overlap.csv",
     output:
-        svg=[
-            report(
-                f"<results>/precision/figures/{figure}.svg",
-                caption=f"../report/{figure}.rst",
-                category="Precision study",
-                labels={"content": figure.replace("_", " "), "kind": "figure"},
-            )
-            for figure in TRAINING_FIGURES
-        ],
+        svg=study_figures("precision", TRAINING_FIGURES),
         pdf=collect("<results>/precision/figures/{figure}.pdf", figure=TRAINING_FIGURES),
     log:
         "<logs>/draw_training_figures.log",
@@ -243,15 +235,7 @@ rule draw_outcome_figures:
     input:
         **PRECISION_ANALYSIS,
     output:
-        svg=[
-            report(
-                f"<results>/precision/figures/{figure}.svg",
-                caption=f"../report/{figure}.rst",
-                category="Precision study",
-                labels={"content": figure.replace("_", " "), "kind": "figure"},
-            )
-            for figure in OUTCOME_FIGURES
-        ],
+        svg=study_figures("precision", OUTCOME_FIGURES),
         pdf=collect("<results>/precision/figures/{figure}.pdf", figure=OUTCOME_FIGURES),
     log:
         "<logs>/draw_outcome_figures.log",

@@ -90,18 +90,7 @@ rule draw_repair_figures:
         results="<results>/repair/validation_results.json",
         variance="<results>/repair/variance_error.csv",
     output:
-        svg=[
-            report(
-                f"<results>/repair/figures/{figure}.svg",
-                caption=f"../report/{figure}.rst",
-                category="Repair study",
-                labels={
-                    "content": figure.removeprefix("repair_").replace("_", " "),
-                    "kind": "figure",
-                },
-            )
-            for figure in REPAIR_FIGURES
-        ],
+        svg=study_figures("repair", REPAIR_FIGURES),
         pdf=collect("<results>/repair/figures/{figure}.pdf", figure=REPAIR_FIGURES),
     log:
         "<logs>/draw_repair_figures.log",

@@ -106,6 +106,19 @@ def test_facts_that_are_no_use_are_made_anew(content, package, tmp_path, monkeyp
     assert digest(package) == before
 
 
+def test_a_damaged_file_of_facts_is_replaced(package, tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "_known", {})
+    monkeypatch.setattr(sources, "_seen", {})
+    kept = tmp_path / "facts.json"
+    kept.write_bytes(b"\xff\xfe")
+    sources.load_facts(kept)
+    digest(package)
+    sources.save_facts(kept)
+    sources._known.clear()
+    sources.load_facts(kept)
+    assert sources._known == sources._seen != {}
+
+
 def test_a_relative_import_is_refused(package):
     (package / "a.py").write_text("from .c import X\n")
     with pytest.raises(ValueError, match="relative import"):

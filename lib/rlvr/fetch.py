@@ -9,8 +9,9 @@ from rlvr.config.places import HubNeed
 from rlvr.data.hub_files import CARD
 from rlvr.data.hub_rows import files_of
 from rlvr.errors import UserError
-from rlvr.files import read_json, write_json
+from rlvr.files import write_json
 from rlvr.hub import MODEL_FILES, HubRepository, cached_files
+from rlvr.models.weight_files import missing_weight_files
 
 logger = logging.getLogger(__name__)
 
@@ -63,10 +64,7 @@ def _fetch_one(need: HubNeed) -> dict[str, str | int]:
 
 def _require_weights(repository: HubRepository, folder: Path) -> None:
     """UserError for a model that is in the cache without all of its weights: offline nothing else is said."""
-    index = folder / "model.safetensors.index.json"
-    names = set(read_json(index)["weight_map"].values()) if index.is_file() else {"model.safetensors"}
-    missing = sorted(name for name in names if not (folder / name).is_file())
-    if missing:
+    if missing := missing_weight_files(folder):
         raise UserError(
             f"model {repository}: the cache lacks {', '.join(missing)}, which could not be fetched: no "
             "network, HF_HUB_OFFLINE is set, or the repository has no weights as safetensors"

@@ -39,13 +39,11 @@ def _named(variable: str) -> list[str] | None:
     return names[: names.index("-1")] if "-1" in names else names
 
 
-def given_by_scheduler() -> list[str] | None:
-    """What a SLURM job was given, empty if it does not say which; None outside of SLURM or without GPUs."""
-    if "SLURM_JOB_ID" not in os.environ:
-        return None
-    if "SLURM_STEP_GPUS" in os.environ:
-        return _named(VISIBLE_VARIABLE) or []
-    return _named(VISIBLE_VARIABLE)
+def given_without_names() -> bool:
+    """Whether this is a SLURM job whose GPUs CUDA_VISIBLE_DEVICES does not list."""
+    listed = _named(VISIBLE_VARIABLE)
+    said = listed is not None or "SLURM_STEP_GPUS" in os.environ
+    return "SLURM_JOB_ID" in os.environ and said and not listed
 
 
 def job_gpus() -> list[Gpu]:

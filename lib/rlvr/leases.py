@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from rlvr.errors import UserError
-from rlvr.gpus import VISIBLE_VARIABLE, Gpu, busy_gpus, given_by_scheduler, job_gpus
+from rlvr.gpus import VISIBLE_VARIABLE, Gpu, busy_gpus, given_without_names, job_gpus
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def lease_gpus(count: int, job: str = "") -> Lease:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         raise RuntimeError("GPUs must be leased before CUDA starts")
-    if given_by_scheduler() == []:
+    if given_without_names():
         logger.info("GPUs are given by the scheduler: see SLURM_STEP_GPUS")
         return Lease()
     gpus = job_gpus()

@@ -84,15 +84,15 @@ def load_facts(path: str | Path) -> None:
 
 def save_facts(path: str | Path) -> None:
     """Keep the facts of all files that this process has looked at, unless the file holds just these."""
-    content = json.dumps({key: list(vars(one).values()) for key, one in sorted(_seen.items())})
+    content = json.dumps({key: list(vars(one).values()) for key, one in sorted(_seen.items())}).encode()
     try:
-        if Path(path).read_text(encoding="utf-8") == content:
+        if Path(path).read_bytes() == content:
             return
     except FileNotFoundError:
         pass
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
-        temporary.write_text(content, encoding="utf-8")
+        temporary.write_bytes(content)
 
 
 @cache

@@ -5,7 +5,8 @@ import torch
 from safetensors.torch import save_file
 
 from rlvr.errors import UserError
-from rlvr.models.weights import SHARD_INDEX, copy_weights, read_weights, weight_hash, write_weights
+from rlvr.models.weight_files import SHARD_INDEX
+from rlvr.models.weights import copy_weights, read_weights, weight_hash, write_weights
 
 WEIGHTS = {"b": torch.arange(6, dtype=torch.bfloat16).view(2, 3), "a": torch.tensor([1.5, -0.0])}
 

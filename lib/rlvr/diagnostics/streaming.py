@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rlvr.diagnostics.sparsity import all_finite
 from rlvr.errors import UserError
-from rlvr.models.weights import weight_files
+from rlvr.models.weight_files import weight_files
 
 # With tied embeddings a copy of them, which some folders hold and others do not.
 TIED = "lm_head.weight"

@@ -17,7 +17,8 @@ from rlvr.models.decoder_config import DecoderConfig
 from rlvr.models.sharding import shard
 from rlvr.models.tokenizers import SmallTokenizer, TextTokenizer
 from rlvr.models.transformers_model import load_transformers_model
-from rlvr.models.weights import SINGLE_FILE, copy_weights, read_weights, write_weights
+from rlvr.models.weight_files import SINGLE_FILE
+from rlvr.models.weights import copy_weights, read_weights, write_weights
 
 logger = logging.getLogger(__name__)
 

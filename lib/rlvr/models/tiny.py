@@ -48,12 +48,13 @@ def decoder_config(architecture: ArchitectureConfig, tokens: int) -> DecoderConf
     )
 
 
-def initialise(model: nn.Module, std: float, seed: int) -> None:
+def initialise(model: nn.Module, std: float, seed: int, device: str = "cpu") -> None:
     """Matrices from N(0, std²), norms one, biases zero, as transformers' default for this family.
 
-    Drawn in fp32 on the CPU in the order of the parameters, so the device changes nothing.
+    Drawn in fp32 in the order of the parameters: on the CPU, so that the model's device changes nothing, or
+    on another `device`, for large models whose numbers do not matter.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator(device).manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.endswith("bias"):
@@ -61,4 +62,4 @@ def initialise(model: nn.Module, std: float, seed: int) -> None:
             elif "norm" in name:
                 parameter.fill_(1.0)
             else:
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
+                parameter.copy_(torch.randn(parameter.shape, generator=generator, device=device) * std)

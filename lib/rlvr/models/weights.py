@@ -10,12 +10,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from rlvr.errors import UserError
-from rlvr.files import read_json
+from rlvr.models.weight_files import SINGLE_FILE, weight_files
 from rlvr.processes import is_first_process
 from rlvr.shards import copy_into, whole
-
-SINGLE_FILE = "model.safetensors"
-SHARD_INDEX = "model.safetensors.index.json"
 
 
 def weight_hash(named_tensors: Iterable[tuple[str, Tensor]]) -> str:
@@ -29,21 +26,6 @@ def weight_hash(named_tensors: Iterable[tuple[str, Tensor]]) -> str:
         plain = whole(tensor).detach().cpu().contiguous().reshape(-1)
         digest.update(plain.view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a policy folder; UserError names those that are missing."""
-    if (folder / SHARD_INDEX).is_file():
-        names = sorted(set(read_json(folder / SHARD_INDEX)["weight_map"].values()))
-    else:
-        names = [SINGLE_FILE]
-    missing = [name for name in names if not (folder / name).is_file()]
-    if missing:
-        raise UserError(
-            f"{folder}: no weights {', '.join(missing)}; a policy folder holds {SINGLE_FILE}, or shards with "
-            f"{SHARD_INDEX} (weights in pytorch_model.bin must be converted to safetensors first)"
-        )
-    return [folder / name for name in names]
 
 
 def read_weights(folder: str | Path) -> Iterator[tuple[str, Tensor]]:

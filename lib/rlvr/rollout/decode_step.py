@@ -6,7 +6,7 @@ from torch import Tensor
 from rlvr.models.cache import KvCache
 from rlvr.models.decoder import Decoder
 
-# Steps of one shape before it is captured: capturing costs about as much as three of them.
+# Steps of one shape before it is captured, so that one that soon changes is not.
 STEPS_BEFORE_CAPTURE = 2
 
 
