@@ -109,10 +109,13 @@ def _check_programs(config: Section) -> Iterator[str]:
 
 
 def _check_gpus(config: Section) -> Iterator[str]:
-    """A job has as many GPUs as it is to share the training among; `device: auto` shows when it runs."""
+    """A job has as many GPUs as it is to share the training among; `device: auto` shows when it runs.
+
+    A job that asks for none runs outside of a scheduler on the GPUs that it finds, and shares nothing.
+    """
     study = config["precision"]
     wanted, given = study["training"]["trainer"]["gpus"], config["resources"]["train_policy"]["gpu"]
-    if config["device"] == "cuda" and wanted > given:
+    if config["device"] == "cuda" and wanted > max(given, 1):
         wrong = f"{wanted}, but the job asks for {given} (resources.train_policy.gpu)"
         yield line("precision.training.trainer.gpus", wrong, f"at most {given}, or raise the other one")
     for name, factors in study["custom_modes"].items():
