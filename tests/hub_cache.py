@@ -18,7 +18,7 @@ def store(
     """Put a repository at COMMIT into the cache and return its snapshot.
 
     `listed`: all files that the repository has on the hub, in the listing that a download leaves there; None
-    for a cache without a listing.
+    for those that are stored.
     """
     repository = cache / f"{kind}s--{name.replace('/', '--')}"
     snapshot = repository / "snapshots" / COMMIT
@@ -31,11 +31,11 @@ def store(
         link = snapshot / path
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(blob)
-    if listed is not None:
-        tree = {path: {"size": 1, "blob_id": "0" * 40} for path in listed}
-        (repository / "trees").mkdir()
-        listing = {"format_version": 1, "files": tree}
-        (repository / "trees" / f"{COMMIT}.json").write_text(json.dumps(listing))
+    sizes = {path: len(files.get(path, b"?")) for path in (files if listed is None else listed)}
+    tree = {path: {"size": size, "blob_id": "0" * 40} for path, size in sizes.items()}
+    (repository / "trees").mkdir()
+    listing = {"format_version": 1, "files": tree}
+    (repository / "trees" / f"{COMMIT}.json").write_text(json.dumps(listing))
     return snapshot
 
 

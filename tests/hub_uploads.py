@@ -17,7 +17,9 @@ def dapo(question, answer="34", index="9a9b6eb4", data_source="math_dapo"):
 PROCESSED = {
     "prompt": "Find $x$.",
     "solution": "34",
+    "data_source": "math_dapo",
     "source_prompt": [{"content": "...", "role": "user"}],
+    "ability": "MATH",
     "reward_model": {"ground_truth": "34", "style": "rule-lighteval/MATH_v2"},
     "extra_info": {"index": "9a9b6eb4"},
 }

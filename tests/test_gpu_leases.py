@@ -214,11 +214,13 @@ def test_a_driver_that_fails_is_said(machine, caplog):
     assert "NVIDIA-SMI has failed" in caplog.text
 
 
-def test_what_a_scheduler_gave_is_kept(machine, monkeypatch):
+def test_what_a_scheduler_gave_is_kept(machine, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
     monkeypatch.setenv("SLURM_JOB_ID", "12")
     monkeypatch.setenv("SLURM_STEP_GPUS", "4")
     with lease_gpus(1):
         assert visible() is None
+    assert "GPUs given by the scheduler: 4" in caplog.text
     assert not (machine / "locks").exists()
     monkeypatch.delenv("SLURM_STEP_GPUS")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5")
@@ -231,6 +233,45 @@ def test_fewer_than_asked_for_from_a_scheduler_are_said(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     with pytest.raises(UserError, match=r"asks for 8 GPUs, but there are 1 for it \(0;"):
         lease_gpus(8)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("CUDA_VISIBLE_DEVICES", ""),
+        ("CUDA_VISIBLE_DEVICES", "-1"),
+        ("CUDA_VISIBLE_DEVICES", "NoDevFiles"),
+        ("SLURM_STEP_GPUS", ""),
+    ],
+)
+@pytest.mark.parametrize("pool", [{}, {"RLVR_GPUS": "0,1"}])
+def test_a_scheduler_that_gave_none_is_named(machine, monkeypatch, variable, value, pool):
+    """Not even the GPUs of the machine are taken, which may be those of others."""
+    nvidia_smi(machine)
+    for name, setting in {"SLURM_JOB_ID": "12", variable: value, **pool}.items():
+        monkeypatch.setenv(name, setting)
+    with pytest.raises(
+        UserError, match="asks for 2 GPUs, but the scheduler gave SLURM job 12 none"
+    ) as caught:
+        lease_gpus(2)
+    assert f"({variable}={value}): ask it for them (--gpus=2" in str(caught.value)
+    with lease_gpus(0):
+        assert os.environ[variable] == value
+
+
+def test_devices_that_cuda_is_not_shown_are_not_given(monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    monkeypatch.setenv("SLURM_STEP_GPUS", "4")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(UserError, match=r"gave SLURM job 12 none \(CUDA_VISIBLE_DEVICES=\)"):
+        lease_gpus(1)
+
+
+def test_no_devices_outside_of_a_scheduler_are_too_few(machine, monkeypatch):
+    nvidia_smi(machine)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(UserError, match=r"asks for 1 GPUs, but there are 0 for it \(none;"):
+        lease_gpus(1)
 
 
 def test_jobs_that_each_ask_for_a_whole_allocation_take_turns(monkeypatch):

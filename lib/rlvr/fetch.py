@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TextIO
 
 from rlvr.config.places import HubNeed
-from rlvr.data.hub_files import CARD
+from rlvr.data.hub_card import CARD
 from rlvr.data.hub_rows import files_of
 from rlvr.errors import UserError
 from rlvr.files import write_json
-from rlvr.hub import MODEL_FILES, HubRepository, cached_files
+from rlvr.hub import MODEL_FILES, HubRepository, cached_snapshot
 from rlvr.models.weight_files import missing_weight_files
 
 logger = logging.getLogger(__name__)
@@ -49,16 +49,15 @@ def _fetch_one(need: HubNeed) -> dict[str, str | int]:
             name for subset in need.subsets or ("",) for name in files_of(repository, subset, need.split)
         ]
     folder = _download(repository, wanted)
-    names = [name for name in cached_files(repository) if (folder / name).is_file()]
     if need.kind == "model":
         _require_weights(repository, folder)
-    size = sum((folder / name).stat().st_size for name in names)
+    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
     return {
         "kind": need.kind,
         "repo": need.repo,
         "revision": need.revision,
-        "files": len(names),
-        "bytes": size,
+        "files": len(sizes),
+        "bytes": sum(sizes),
     }
 
 
@@ -83,7 +82,7 @@ def _download(repository: HubRepository, files: Sequence[str]) -> Path:
 
     logger.info("%s %s: %s", repository.kind, repository, ", ".join(files))
     try:
-        folder = snapshot_download(
+        snapshot_download(
             repository.name,
             repo_type=repository.kind,
             revision=repository.revision,
@@ -104,4 +103,4 @@ def _download(repository: HubRepository, files: Sequence[str]) -> Path:
             f"{repository.kind} {repository} could not be fetched; try again, or see whether "
             f"{repository.address} is there and has this commit\n({error})"
         ) from error
-    return Path(folder)
+    return cached_snapshot(repository, files)

@@ -1,5 +1,6 @@
 """Which GPUs a job may use, and which are in use by processes outside of the workflow."""
 
+import itertools
 import logging
 import os
 import pwd
@@ -14,6 +15,10 @@ logger = logging.getLogger(__name__)
 
 POOL_VARIABLE = "RLVR_GPUS"
 VISIBLE_VARIABLE = "CUDA_VISIBLE_DEVICES"
+STEP_VARIABLE = "SLURM_STEP_GPUS"
+JOB_VARIABLE = "SLURM_JOB_ID"
+# What ends a list of devices: for CUDA a number that is none, for older SLURMs the name of no device.
+_END_MARKS = ("-1", "NoDevFiles")
 
 
 @dataclass(frozen=True)
@@ -32,18 +37,24 @@ class Gpu:
 
 
 def _named(variable: str) -> list[str] | None:
-    """The devices that a variable lists; None if it is not set. -1 ends the list, as it does for CUDA."""
+    """The devices that a variable lists; None if it is not set."""
     if variable not in os.environ:
         return None
     names = [name.strip() for name in os.environ[variable].split(",") if name.strip()]
-    return names[: names.index("-1")] if "-1" in names else names
+    return list(itertools.takewhile(lambda name: name not in _END_MARKS, names))
 
 
 def given_without_names() -> bool:
-    """Whether this is a SLURM job whose GPUs CUDA_VISIBLE_DEVICES does not list."""
-    listed = _named(VISIBLE_VARIABLE)
-    said = listed is not None or "SLURM_STEP_GPUS" in os.environ
-    return "SLURM_JOB_ID" in os.environ and said and not listed
+    """Whether this is a SLURM job that has GPUs, but no CUDA_VISIBLE_DEVICES that lists them."""
+    return JOB_VARIABLE in os.environ and VISIBLE_VARIABLE not in os.environ and bool(_named(STEP_VARIABLE))
+
+
+def withheld_by_scheduler() -> str:
+    """How the environment of a SLURM job says that it has no GPU, as `NAME=value`; "" where it does not."""
+    if JOB_VARIABLE not in os.environ:
+        return ""
+    said = next((name for name in (VISIBLE_VARIABLE, STEP_VARIABLE) if name in os.environ), None)
+    return f"{said}={os.environ[said]}" if said and not _named(said) else ""
 
 
 def job_gpus() -> list[Gpu]:
@@ -70,7 +81,7 @@ def _key(name: str, found: dict[str, str]) -> str:
             f"{POOL_VARIABLE} or {VISIBLE_VARIABLE} names GPU {name}, but nvidia-smi lists "
             f"{', '.join(f'{index} ({uuid})' for index, uuid in found.items())}"
         )
-    return os.environ.get("SLURM_JOB_ID", "") + name  # the same index may be another GPU in another SLURM job
+    return os.environ.get(JOB_VARIABLE, "") + name  # the same index may be another GPU in another SLURM job
 
 
 def busy_gpus() -> dict[str, str]:

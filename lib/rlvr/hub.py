@@ -46,8 +46,8 @@ class HubRepository:
 def cached_snapshot(repository: HubRepository, files: Sequence[str]) -> Path:
     """The folder of a repository's files in the cache.
 
-    `files`: names or patterns; one that the repository has but the cache lacks is a UserError that names the
-    command to fetch it, and so is a repository that is not there at all.
+    `files`: names or patterns; one that the repository has but the cache lacks, or has only a part of, is a
+    UserError that names the command to fetch it, and so is a repository that is not there at all.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
@@ -62,6 +62,7 @@ def cached_snapshot(repository: HubRepository, files: Sequence[str]) -> Path:
         )
     except (LocalEntryNotFoundError, HFValidationError) as error:
         raise missing_from_cache(repository, str(error)) from error
+    _require_whole(repository, Path(folder), files)
     return Path(folder)
 
 
@@ -80,16 +81,43 @@ def missing_from_cache(repository: HubRepository, reason: str) -> UserError:
 
 
 def cached_files(repository: HubRepository) -> list[str]:
-    """Names of all files of a repository: from the listing that a download leaves in the cache.
+    """Names of all files that a repository has at its commit, whether or not they have been fetched.
 
-    A cache without that listing (of an older hub client, or made by hand) gives the files that it has.
+    They come from the listing that a download leaves in the cache. A cache without it (of an older hub
+    client, or made by hand) is a UserError: what it lacks of a split could not be known.
     """
+    sizes = _listed_sizes(repository)
+    if sizes is None:
+        folder = cached_snapshot(repository, [])
+        listing = folder.parents[1] / "trees" / f"{repository.revision}.json"
+        raise missing_from_cache(
+            repository, f"there is no {listing}, which lists all files; every fetch writes it"
+        )
+    return sorted(sizes)
+
+
+def _listed_sizes(repository: HubRepository) -> dict[str, int] | None:
+    """Bytes of each file of a repository, by name; None for a cache without the listing."""
     from huggingface_hub import get_cached_repo_tree
     from huggingface_hub.errors import CachedRepoTreeNotFoundError
 
     try:
         tree = get_cached_repo_tree(repository.name, repo_type=repository.kind, revision=repository.revision)
     except CachedRepoTreeNotFoundError:
-        folder = cached_snapshot(repository, [])
-        return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    return sorted(file.path for file in tree)
+        return None
+    return {file.path: file.size for file in tree}
+
+
+def _require_whole(repository: HubRepository, folder: Path, files: Sequence[str]) -> None:
+    """UserError for files that have other sizes than on the hub, as those of a copy that was broken off."""
+    from huggingface_hub.utils import filter_repo_objects
+
+    sizes = _listed_sizes(repository) or {}
+    for name in filter_repo_objects(sizes, allow_patterns=list(files)):
+        found = (folder / name).stat().st_size
+        if found != sizes[name]:
+            blob = (folder / name).resolve()
+            raise missing_from_cache(
+                repository,
+                f"{name} has {found} bytes instead of {sizes[name]}: delete {blob}, and it is fetched again",
+            )

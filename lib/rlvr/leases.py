@@ -17,7 +17,16 @@ from types import TracebackType
 from typing import Self
 
 from rlvr.errors import UserError
-from rlvr.gpus import VISIBLE_VARIABLE, Gpu, busy_gpus, given_without_names, job_gpus
+from rlvr.gpus import (
+    JOB_VARIABLE,
+    STEP_VARIABLE,
+    VISIBLE_VARIABLE,
+    Gpu,
+    busy_gpus,
+    given_without_names,
+    job_gpus,
+    withheld_by_scheduler,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -60,15 +69,21 @@ def lease_gpus(count: int, job: str = "") -> Lease:
     """Take `count` GPUs for this process, waiting while too few are free; CUDA sees only these from then on.
 
     `job` is what others are told who wait for them, the path of its log for example. 0 leaves everything as
-    it is. UserError if the machine has too few; RuntimeError if CUDA has started.
+    it is. UserError if the machine has too few, or the scheduler gave none; RuntimeError if CUDA has started.
     """
     if count == 0:
         return Lease()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         raise RuntimeError("GPUs must be leased before CUDA starts")
+    if withheld := withheld_by_scheduler():
+        raise UserError(
+            f"this job asks for {count} GPUs, but the scheduler gave SLURM job {os.environ[JOB_VARIABLE]} "
+            f"none ({withheld}): ask it for them (--gpus={count}, as profiles/slurm does), or set gpu: 0 in "
+            "the config's resources"
+        )
     if given_without_names():
-        logger.info("GPUs are given by the scheduler: see SLURM_STEP_GPUS")
+        logger.info("GPUs given by the scheduler: %s", os.environ[STEP_VARIABLE])
         return Lease()
     gpus = job_gpus()
     if len(gpus) < count:

@@ -6,6 +6,7 @@ from hub_uploads import UPLOADS, VERIFIERS, dapo
 
 from rlvr.config.sources import HubSource
 from rlvr.data.hub_rows import load_hub_rows
+from rlvr.data.hub_schemas import DAPO_TAIL
 from rlvr.data.rows import DataError
 
 FAULTS = {
@@ -63,6 +64,11 @@ FAULTS = {
         "dapo_math_17k",
         dapo("q") | {"prompt": [{"content": "q", "role": "user"}]},
         "prompt lacks the words that frame every question of DAPO: 'q'",
+    ),
+    "a text with half of the frame": (
+        "dapo_math_17k",
+        dapo("q") | {"prompt": "q" + DAPO_TAIL},
+        "prompt lacks the words that frame every question of DAPO: 'q",
     ),
     "a dialogue": (
         "dapo_math_17k",

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -88,6 +89,32 @@ def test_a_lost_file_is_fetched_again(tmp_path):
         (snapshots / "model.safetensors").unlink()
         assert run_fetch(tmp_path, address).returncode == 0
         assert (snapshots / "model.safetensors").read_bytes() == b"weights"
+
+
+def test_a_damaged_file_is_named_until_it_is_deleted(tmp_path):
+    with serve({"datasets/openai/gsm8k": UPLOAD, "models/some-one/policy": POLICY}) as (address, _):
+        run_fetch(tmp_path, address)
+        folder = tmp_path / "home/hub/datasets--openai--gsm8k/snapshots" / COMMIT
+        blob = (folder / "main/test-00000-of-00001.parquet").resolve()
+        blob.write_bytes(ROWS[:9])
+        again = run_fetch(tmp_path, address)
+        assert again.returncode == 1
+        assert f"has 9 bytes instead of {len(ROWS)}: delete {blob}" in again.stderr
+        blob.unlink()
+        assert run_fetch(tmp_path, address).returncode == 0
+        assert (folder / "main/test-00000-of-00001.parquet").read_bytes() == ROWS
+
+
+def test_a_cache_without_a_listing_gets_one(tmp_path):
+    """As that of an older hub client, whose data sets no job reads."""
+    with serve({"datasets/openai/gsm8k": UPLOAD, "models/some-one/policy": POLICY}) as (address, asked):
+        run_fetch(tmp_path, address)
+        trees = tmp_path / "home/hub/datasets--openai--gsm8k/trees"
+        shutil.rmtree(trees)
+        before = len(asked)
+        assert run_fetch(tmp_path, address).returncode == 0
+    assert list(trees.iterdir())
+    assert not any("/resolve/" in path for path in asked[before:])
 
 
 def test_a_repository_that_the_hub_does_not_have_is_named(tmp_path):

@@ -1,10 +1,11 @@
 """Uploads of the usual data sets, in the hub's cache layout, become problems like local rows."""
 
 import hashlib
+import shutil
 
 import pytest
 from hub_cache import COMMIT, jsonl_bytes, parquet_bytes, store
-from hub_uploads import UPLOADS, VERIFIERS, dapo
+from hub_uploads import PROCESSED, UPLOADS, VERIFIERS, dapo
 
 from rlvr.config.sources import HubSource
 from rlvr.data.hub_rows import load_hub_rows
@@ -51,6 +52,11 @@ def test_choices_and_programs_keep_what_their_verifiers_need(cache):
     store(cache, "dataset", "a/programs", {"test.jsonl": jsonl_bytes([row])})
     (problem,) = load_hub_rows(source("humaneval", "a/programs"), "task", "code").problems
     assert problem.metadata == {"tests": row["test"], "entry_point": "f"}
+
+
+def test_a_framed_text_of_dapo_is_a_bare_question(cache):
+    rows = [PROCESSED | {"prompt": dapo("Find $x$.")["prompt"][0]["content"]}]
+    assert load(cache, "dapo_math_17k", rows).problems[0].prompt == "Find $x$."
 
 
 def test_a_box_without_braces_is_an_answer(cache):
@@ -146,14 +152,47 @@ def test_what_is_not_in_the_cache_names_the_command(cache):
 
 def test_half_of_a_download_is_not_read(cache):
     rows = parquet_bytes([UPLOADS["openai/gsm8k"][1]])
-    listed = ["README.md", "main/test-a.parquet", "main/test-b.parquet", "main/train-a.parquet"]
-    files = {"main/test-a.parquet": rows, "README.md": b"no front matter"}
-    snapshot = store(cache, "dataset", "some-one/upload", files, listed)
-    with pytest.raises(UserError, match=r"make fetch(.|\n)*main/test-b\.parquet"):
+    files = {name: rows for name in ("main/test-a.parquet", "main/test-b.parquet")}
+    listed = ["README.md", *files, "main/train-a.parquet"]
+    snapshot = store(cache, "dataset", "some-one/upload", {"README.md": b"no front matter"} | files, listed)
+    (snapshot / "main/test-b.parquet").unlink()
+    with pytest.raises(UserError, match=r"make fetch CONFIG=(.|\n)*main/test-b\.parquet"):
         load_hub_rows(source("gsm8k", subsets=("main",)), "task", "math")
     (snapshot / "main/test-b.parquet").write_bytes(rows)
     loaded = load_hub_rows(source("gsm8k", subsets=("main",)), "task", "math")
     assert [problem.id for problem in loaded.problems] == ["gsm8k/test/main/00000", "gsm8k/test/main/00001"]
+
+
+def test_a_card_that_is_not_fetched_is_missed(cache):
+    rows = parquet_bytes([UPLOADS["openai/gsm8k"][1]])
+    store(cache, "dataset", "some-one/upload", {"test.parquet": rows}, ["README.md", "test.parquet"])
+    with pytest.raises(UserError, match=r"make fetch CONFIG=(.|\n)*README\.md"):
+        load_hub_rows(source("gsm8k"), "task", "math")
+
+
+def test_a_file_that_was_copied_in_part_is_not_read(cache):
+    """Cut off at the end of a line, where its rows do not say so."""
+    rows = jsonl_bytes([UPLOADS["openai/gsm8k"][1]] * 2)
+    snapshot = store(cache, "dataset", "some-one/upload", {"test.jsonl": rows})
+    blob = (snapshot / "test.jsonl").resolve()
+    blob.write_bytes(rows[: len(rows) // 2])
+    with pytest.raises(UserError, match="make fetch CONFIG=") as caught:
+        load_hub_rows(source("gsm8k"), "task", "math")
+    assert f"test.jsonl has {len(rows) // 2} bytes instead of {len(rows)}: delete {blob}" in str(caught.value)
+    blob.write_bytes(rows)
+    assert load_hub_rows(source("gsm8k"), "task", "math").rows_read == 2
+
+
+def test_a_cache_that_does_not_list_the_files_of_the_hub_is_not_read(cache):
+    """It may hold one file of two, and nothing in it says so."""
+    rows = parquet_bytes([UPLOADS["openai/gsm8k"][1]])
+    snapshot = store(cache, "dataset", "some-one/upload", {"test-a.parquet": rows})
+    shutil.rmtree(snapshot.parents[1] / "trees")
+    with pytest.raises(UserError, match="make fetch CONFIG=") as caught:
+        load_hub_rows(source("gsm8k"), "task", "math")
+    assert f"there is no {snapshot.parents[1]}/trees/{COMMIT}.json, which lists all files" in str(
+        caught.value
+    )
 
 
 def test_a_branch_is_refused_with_the_way_to_a_commit():

@@ -1,22 +1,16 @@
 """Which files of a hub repository hold the rows of one subset and split.
 
-The data set's card (README.md) says so in its `configs`; where it does not, names of files and folders do.
-https://huggingface.co/docs/hub/datasets-data-files-configuration
+The data set's card says so in its `configs`; where it does not, names of files and folders do.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any
 
-import yaml
-
+from rlvr.data.hub_card import Subset, read_card
 from rlvr.data.rows import DataError
 
-CARD = "README.md"
 FORMATS = (".parquet", ".jsonl", ".jsonl.gz")
-_FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*(?:\n|\Z)", re.DOTALL)
-_SHARD = re.compile(r"(.*)-[0-9]{5}-of-([0-9]{5})(.*)")
 _SPLIT_NAME = re.compile(r"(?:train|test|validation|valid|val|dev)(?:[-_.]|\Z)")
 
 
@@ -27,27 +21,25 @@ def split_files(where: str, names: Sequence[str], card: str, subset: str, split:
     begins with `where`.
     """
     data = sorted(name for name in names if name.endswith(FORMATS))
-    configs = _configs(where, card)
-    found = _by_card(where, data, configs, subset, split) if configs else _by_name(data, subset, split)
+    subsets = read_card(where, card)
+    chosen = _chosen(where, subsets, subset) if subsets else None
+    if chosen:
+        found = _of_subset(where, data, chosen, split)
+    else:
+        found = _by_name(data, (f"{subset}/", f"data/{subset}/") if subset else ("", "data/"), split)
     if not found:
-        said = f"the card's subsets are {', '.join(configs)}; " if configs else ""
+        said = _said(subsets, chosen) if chosen else ""
         raise DataError(
             f"{where}: no file of subset {subset or '(default)'} and split {split} in the formats "
             f"{', '.join(FORMATS)}; {said}the data files are {_some(data)}"
         )
-    _check_shards(where, found)
     return found
 
 
-def _check_shards(where: str, files: Sequence[str]) -> None:
-    """A file `...-00000-of-00003...` must have its two siblings: a cache may be the copy of half of one."""
-    for file in files:
-        numbered = _SHARD.fullmatch(file)
-        if numbered:
-            start, count, end = numbered.groups()
-            shards = [f"{start}-{number:05d}-of-{count}{end}" for number in range(int(count))]
-            if absent := [shard for shard in shards if shard not in files]:
-                raise DataError(f"{where}: {file} is there without {', '.join(absent)}; fetch them again")
+def _said(subsets: Mapping[str, Subset], chosen: Subset) -> str:
+    splits = dict.fromkeys(pattern.split for pattern in chosen.patterns or ())
+    of_it = f", and {chosen.name} has the splits {', '.join(splits)}" if splits else ""
+    return f"the card's subsets are {', '.join(subsets)}{of_it}; "
 
 
 def _some(names: Sequence[str]) -> str:
@@ -55,50 +47,65 @@ def _some(names: Sequence[str]) -> str:
     return (", ".join(names[:20]) or "none") + more
 
 
-def _configs(where: str, card: str) -> dict[str, Mapping[str, Any]]:
-    """The card's configs that list data files, by name."""
-    matter = _FRONT_MATTER.match(card)
-    try:
-        fields = yaml.safe_load(matter[1]) if matter else {}
-    except yaml.YAMLError as error:
-        raise DataError(f"{where}: the head of {CARD} is not valid YAML: {error}") from error
-    configs = fields.get("configs") if isinstance(fields, Mapping) else None
-    return {
-        str(config["config_name"]): config
-        for config in configs or ()
-        if isinstance(config, Mapping) and "config_name" in config and "data_files" in config
-    }
+def _chosen(where: str, subsets: Mapping[str, Subset], name: str) -> Subset:
+    if name:
+        if name not in subsets:
+            raise DataError(f"{where} has no subset {name}; allowed: {', '.join(subsets)}")
+        return subsets[name]
+    defaults = [subset for subset in subsets.values() if subset.is_default]
+    choices = defaults or list(subsets.values())
+    if len(choices) > 1:
+        names = ", ".join(subset.name for subset in choices)
+        raise DataError(f"{where} has several subsets; name them in `subsets`: {names}")
+    return choices[0]
 
 
-def _by_card(
-    where: str, data: Sequence[str], configs: Mapping[str, Mapping[str, Any]], subset: str, split: str
-) -> list[str]:
-    if not subset:
-        marked = [name for name, config in configs.items() if config.get("default") or name == "default"]
-        choices = marked or list(configs)
-        if len(choices) > 1:
-            raise DataError(f"{where} has several subsets; name them in `subsets`: {', '.join(choices)}")
-        subset = choices[0]
-    if subset not in configs:
-        raise DataError(f"{where} has no subset {subset}; allowed: {', '.join(configs)}")
-    patterns = [pattern for name, pattern in _patterns(configs[subset]["data_files"]) if name == split]
-    return [name for name in data if any(fnmatchcase(name, pattern) for pattern in patterns)]
+def _of_subset(where: str, data: Sequence[str], subset: Subset, split: str) -> list[str]:
+    """The files that the card gives to a split; DataError where one of its patterns finds none."""
+    if subset.patterns is None:
+        top = f"{subset.folder}/" if subset.folder else ""
+        return _by_name(data, (top, f"{top}data/"), split)
+    found: set[str] = set()
+    for pattern in subset.patterns:
+        if pattern.split == split:
+            matching = [name for name in data if _matches(name.split("/"), pattern.path.split("/"))]
+            if not matching:
+                raise DataError(
+                    f"{where}: the card gives subset {subset.name} and split {split} {pattern.path}, but no "
+                    f"file in the formats {', '.join(FORMATS)} is called so; the data files are {_some(data)}"
+                )
+            found.update(matching)
+    return sorted(found)
 
 
-def _patterns(data_files: Any) -> Iterator[tuple[str, str]]:
-    """Split and file pattern of a config's `data_files`; those without a split are of `train`."""
-    for entry in data_files if isinstance(data_files, list) else [data_files]:
-        split, paths = (entry["split"], entry["path"]) if isinstance(entry, Mapping) else ("train", entry)
-        for path in paths if isinstance(paths, list) else [paths]:
-            yield split, path.removeprefix("./").replace("**/", "*")
+def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether a path fits a pattern, both in parts: `**` is any number of folders, `*` stays within a name.
 
-
-def _by_name(data: Sequence[str], subset: str, split: str) -> list[str]:
-    """Files in the subset's folder (or at the top, or in `data`) whose names begin with the split's.
-
-    Where no name in the folder begins with that of a split, all of them are of `train`.
+    As in the hub's own loader, a hidden file or folder (`.name`, or `__name` for a folder) is only found by a
+    pattern that says so.
     """
-    for folder in (f"{subset}/", f"data/{subset}/") if subset else ("", "data/"):
+    if not pattern or not parts:
+        return not pattern and not parts
+    hidden = [_hidden_mark(part, is_folder=number < len(parts)) for number, part in enumerate(parts, start=1)]
+    head, rest = pattern[0], pattern[1:]
+    if head == "**":
+        return any(_matches(parts[n:], rest) for n in range(len(parts) + 1) if not any(hidden[:n]))
+    return fnmatchcase(parts[0], head) and head.startswith(hidden[0]) and _matches(parts[1:], rest)
+
+
+def _hidden_mark(part: str, is_folder: bool) -> str:
+    """The letters that hide a file or folder, or ""."""
+    if part.startswith("."):
+        return "."
+    return "__" if is_folder and part.startswith("__") else ""
+
+
+def _by_name(data: Sequence[str], folders: Sequence[str], split: str) -> list[str]:
+    """Files in the first of the folders that has some whose names begin with the split's.
+
+    Where no name in a folder begins with that of a split, all of them are of `train`.
+    """
+    for folder in folders:
         names = [name.removeprefix(folder) for name in data if name.startswith(folder)]
         names = [name for name in names if "/" not in name]
         found = [name for name in names if re.match(rf"{re.escape(split)}(?:[-_.]|\Z)", name)]

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from rlvr.config.sources import HubSource
-from rlvr.data.hub_files import CARD, split_files
+from rlvr.data.hub_card import CARD
+from rlvr.data.hub_files import split_files
 from rlvr.data.hub_schemas import ROW_SCHEMAS, Layout, UnreadableValue, value_at
 from rlvr.data.problem import Problem
 from rlvr.data.rows import DataError, LoadedRows, RowReader, json_lines

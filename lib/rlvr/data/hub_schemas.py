@@ -33,14 +33,20 @@ class UnreadableValue(ValueError):
 
 
 def _dapo_question(prompt: Any) -> Any:
-    """The bare question: the processed upload has it as text, the original as a framed chat message."""
+    """The bare question: the processed upload has it as text, the original as a framed chat message.
+
+    A text may be framed too: the script beside the processed upload copies the message as it is.
+    """
     if isinstance(prompt, str):
-        return prompt
+        return _unframed(prompt) if prompt.startswith(DAPO_HEAD) or prompt.endswith(DAPO_TAIL) else prompt
     messages = prompt if isinstance(prompt, list) else []
     contents = [message.get("content") for message in messages if isinstance(message, Mapping)]
     if len(contents) != 1 or not isinstance(contents[0], str):
         raise UnreadableValue("prompt must be a text or one chat message with a text")
-    text = contents[0]
+    return _unframed(contents[0])
+
+
+def _unframed(text: str) -> str:
     if not (text.startswith(DAPO_HEAD) and text.endswith(DAPO_TAIL)):
         raise UnreadableValue(f"prompt lacks the words that frame every question of DAPO: {text[:60]!r}")
     return text[len(DAPO_HEAD) : -len(DAPO_TAIL)]
