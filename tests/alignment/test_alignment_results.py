@@ -163,7 +163,7 @@ def test_an_arm_without_a_finished_step_has_a_header(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "point", ["write_csv", "write_jsonl", "shutil.copytree", "write_json", "clear_checkpoints"]
+    "point", ["write_csv", "write_jsonl", "shutil.copytree", "write_json", "release_checkpoints"]
 )
 def test_a_crash_while_writing_loses_no_seed(tmp_path, monkeypatch, point):
     files, arm = _files(tmp_path), [_result(1), _result(2)]

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from orphaned import orphaned
 from sent_sigterm import end_by_sigterm
 from tiny_arm import (
     die_after_checkpoint,
@@ -118,6 +119,15 @@ def test_an_arm_that_gets_a_sigterm_resumes_exactly(small_base, arm, tmp_path, m
     assert without_times(files.metrics) == without_times(arm.metrics)
     dtypes = [[run["dtypes"] for run in read_json(one.provenance)["runs"]] for one in (files, arm)]
     assert dtypes[0] == dtypes[1]
+
+
+def test_what_an_orphan_has_trained_of_an_arm_is_only_written_again(small_base, arm, tmp_path, monkeypatch):
+    with orphaned(monkeypatch):
+        train(small_base, tmp_path)
+    monkeypatch.setattr(supervised_arm, "_train", None)
+    files = train(small_base, tmp_path)
+    assert hashes(files) == hashes(arm)
+    assert not Path(files.checkpoints).exists()
 
 
 def test_weights_of_a_validation_before_a_sigterm_can_be_returned_to(small_base, tmp_path, monkeypatch):

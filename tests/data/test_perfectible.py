@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from orphaned import orphaned
 from sent_sigterm import end_by_sigterm
 from tiny_run import TRAINING
 
@@ -182,6 +183,15 @@ def test_a_selection_that_gets_a_sigterm_goes_on_after_its_problems(inputs, sele
     job()
     assert len(batches) == 2  # two of four were done before
     assert _table(tmp_path) == _table(selected)
+
+
+def test_what_an_orphan_has_selected_is_only_written_again(inputs, selected, tmp_path, monkeypatch):
+    with orphaned(monkeypatch):
+        select_perfectible(_job(), _files(inputs, tmp_path))
+    monkeypatch.setattr(selection, "draw_rollouts", None)
+    select_perfectible(_job(), _files(inputs, tmp_path))
+    assert _table(tmp_path) == _table(selected)
+    assert not Path(_files(inputs, tmp_path).checkpoints).exists()
 
 
 def test_an_empty_set_stops_the_job(inputs, tmp_path):

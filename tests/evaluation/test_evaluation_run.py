@@ -5,12 +5,14 @@ from dataclasses import asdict, replace
 
 import pytest
 import torch
+from orphaned import orphaned
 from sent_sigterm import end_by_sigterm
 from tiny_run import make_base
 
 from rlvr.config.build import build
 from rlvr.data.choice import choose_problems
 from rlvr.data.families import family_problems
+from rlvr.evaluation import measurement
 from rlvr.evaluation.job import EvaluationFiles, EvaluationJob
 from rlvr.evaluation.measurement import Evaluation
 from rlvr.evaluation.records import SuiteResult
@@ -146,20 +148,37 @@ def test_an_interrupted_job_goes_on_after_the_last_finished_task(world, evaluate
     assert replace(resumed, seconds={}) == replace(reference, seconds={})
 
 
-@pytest.mark.parametrize("task", [1, 2])
-def test_a_job_that_gets_a_sigterm_goes_on_after_its_task(world, evaluated, tmp_path, monkeypatch, task):
+@pytest.mark.parametrize("batch", [1, 2, 3, 4, 6])
+def test_a_job_that_gets_a_sigterm_goes_on_after_its_batch(world, evaluated, tmp_path, monkeypatch, batch):
+    """64 rows a batch and 4 samples: 16 problems, of the 40 of a task."""
+
     def job():
         evaluate_policy(_job(), _files(world, tmp_path))
 
-    end_by_sigterm(monkeypatch, Evaluation, "evaluate_task", task, job)
-    original, repeated = Evaluation.evaluate_task, []
+    end_by_sigterm(monkeypatch, measurement, "judge_rollouts", batch, job)
+    original, drawn = measurement.judge_rollouts, []
     monkeypatch.setattr(
-        Evaluation, "evaluate_task", lambda self, name, *a: (repeated.append(name), original(self, name, *a))
+        measurement,
+        "judge_rollouts",
+        lambda rollouts, *a: drawn.append(len(rollouts)) or original(rollouts, *a),
     )
     job()
-    assert repeated == ["max", "rev"][task:]
+    assert drawn == [64, 64, 32, 64, 64, 32][batch:]
     resumed, reference = (SuiteResult.read(f / "both.json") for f in (tmp_path, evaluated))
     assert replace(resumed, seconds={}) == replace(reference, seconds={})
+    assert (tmp_path / "both.samples.jsonl.gz").read_bytes() == (
+        evaluated / "both.samples.jsonl.gz"
+    ).read_bytes()
+
+
+def test_what_an_orphan_has_measured_is_only_written_again(world, evaluated, tmp_path, monkeypatch):
+    with orphaned(monkeypatch):
+        evaluate_policy(_job(), _files(world, tmp_path))
+    monkeypatch.setattr(measurement, "draw_rollouts", None)
+    evaluate_policy(_job(), _files(world, tmp_path))
+    resumed, reference = (SuiteResult.read(f / "both.json") for f in (tmp_path, evaluated))
+    assert replace(resumed, seconds={}) == replace(reference, seconds={})
+    assert not (tmp_path / "checkpoints").exists()
 
 
 def test_choice_of_problems_is_stable():

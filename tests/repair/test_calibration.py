@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from orphaned import orphaned
 from small_calibration import MUTATIONS
 
 from rlvr.errors import UserError
@@ -76,6 +77,16 @@ def test_results_do_not_depend_on_the_slots_nor_on_a_cut(finished, tmp_path, mon
     assert "attempt 1/6" not in caplog.text and "attempt 2/6" in caplog.text
     assert results_without_times(files) == results_without_times(finished[1])
     assert Path(files.transcripts).read_bytes() == Path(finished[1].transcripts).read_bytes()
+
+
+def test_what_an_orphan_has_calibrated_is_only_written_again(finished, tmp_path, monkeypatch):
+    files = files_in(tmp_path)
+    with orphaned(monkeypatch):
+        run_calibration(MUTATIONS, files, parallel=2)
+    monkeypatch.setattr(calibration, "solve_and_grade", None)
+    run_calibration(MUTATIONS, files, parallel=2)
+    assert results_without_times(files) == results_without_times(finished[1])
+    assert not Path(files.checkpoints).exists()
 
 
 def test_more_runs_go_on_and_another_seed_starts_anew(tmp_path, caplog):

@@ -2,7 +2,8 @@
 
 import torch
 
-from rlvr.training.checkpoint import clear_checkpoints, load_checkpoint, save_checkpoint
+from rlvr.training.checkpoint import load_checkpoint, save_checkpoint
+from rlvr.training.completion import clear_checkpoints
 
 
 def _state(value: float) -> dict:

@@ -22,7 +22,8 @@ from tiny_run import TRAINING, make_files, make_job
 from rlvr import processes
 from rlvr.data.families import family_problems
 from rlvr.errors import UserError
-from rlvr.files import process_runs, read_json, write_json, write_jsonl
+from rlvr.files import read_json, write_json, write_jsonl
+from rlvr.liveness import process_runs
 from rlvr.models.tokenizers import character_tokenizer
 from rlvr.models.weights import read_weights
 from rlvr.precision import Dropout, resolve_mode

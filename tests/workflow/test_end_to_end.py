@@ -2,10 +2,8 @@
 
 import gzip
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
 import time
 from collections import Counter
@@ -249,34 +247,70 @@ def test_snakemake_can_report(study):
 
 
 RUN = "results/killed/precision/train/fp32/seed1/{rep}/provenance.json"
-LONGER = (*TINY, "--config", "name=killed", "precision={repeats: 2, training: {steps: 60}}")
+LONGER = (*TINY, "--config", "name=killed", "precision={repeats: 3, training: {steps: 60}}")
 
 
-def kill_training_once(project, snakemake: subprocess.Popen) -> None:
-    """Kill the training job, not Snakemake, once it has written a checkpoint."""
-    checkpoints = project.folder / "results/killed/checkpoints/train_policy/fp32/seed1/rep1"
+def training_with_a_checkpoint(project, snakemake: subprocess.Popen, rep: str) -> psutil.Process:
+    """The training job, as soon as it has written a checkpoint."""
+    checkpoints = project.folder / "results/killed/checkpoints/train_policy/fp32/seed1" / rep
     deadline = time.monotonic() + 300  # only against a hang
     while not list(checkpoints.glob("step*/facts.json")):
         assert time.monotonic() < deadline
         assert snakemake.poll() is None
         time.sleep(0.002)
-    for child in psutil.Process(snakemake.pid).children(recursive=True):
-        if re.search(r"train_policy\.py", " ".join(child.cmdline())):
-            os.kill(child.pid, signal.SIGKILL)
+    [job] = [
+        child
+        for child in psutil.Process(snakemake.pid).children(recursive=True)
+        if re.search(r"train_policy\.py", " ".join(child.cmdline()))
+    ]
+    return job
 
 
-def test_a_killed_training_resumes_and_ends_with_the_same_weights(study):
-    shutil.copytree(results(study) / "base", study.folder / "results/killed/base", dirs_exist_ok=True)
-    killed, whole = RUN.format(rep="rep1"), RUN.format(rep="rep2")
-    command = study.command(killed, "--cores", "1", "--retries", "1", *LONGER)
-    with (study.folder / "killed.txt").open("w") as output:
-        snakemake = subprocess.Popen(
-            command, cwd=study.folder, env=study.environment(), stdout=output, stderr=output
+def start(project, run: str, said: Path) -> subprocess.Popen:
+    """Snakemake on its way to one training run."""
+    command = project.command(run, "--cores", "1", "--retries", "1", *LONGER)
+    with said.open("w") as output:
+        return subprocess.Popen(
+            command, cwd=project.folder, env=project.environment(), stdout=output, stderr=output
         )
-        kill_training_once(study, snakemake)
-        assert snakemake.wait(timeout=120) == 0, (study.folder / "killed.txt").read_text()
+
+
+def weight_hash(project, run: str) -> str:
+    return json.loads((project.folder / run).read_text())["weight_hash"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(study):
+    """The hash of a training that nothing happens to."""
+    shutil.copytree(results(study) / "base", study.folder / "results/killed/base", dirs_exist_ok=True)
+    run = RUN.format(rep="rep2")
+    assert study.snakemake(run, "--cores", "1", *LONGER).returncode == 0
+    return weight_hash(study, run)
+
+
+def test_a_killed_training_resumes_and_ends_with_the_same_weights(study, undisturbed, tmp_path):
+    run, said = RUN.format(rep="rep1"), tmp_path / "said"
+    snakemake = start(study, run, said)
+    training_with_a_checkpoint(study, snakemake, "rep1").kill()
+    assert snakemake.wait(timeout=120) == 0, said.read_text()
     log = (study.folder / "results/killed/logs/train_policy/fp32/seed1/rep1.log").read_text()
     assert "resuming from" in log
-    assert study.snakemake(whole, "--cores", "1", *LONGER).returncode == 0
-    hashes = [json.loads((study.folder / path).read_text())["weight_hash"] for path in (killed, whole)]
-    assert hashes[0] == hashes[1]
+    assert weight_hash(study, run) == undisturbed
+
+
+def test_a_training_that_outlives_snakemake_is_not_done_again(study, undisturbed, tmp_path):
+    run = RUN.format(rep="rep3")
+    snakemake = start(study, run, tmp_path / "said")
+    orphan = training_with_a_checkpoint(study, snakemake, "rep3")
+    snakemake.kill()
+    snakemake.wait()
+    psutil.wait_procs([orphan], timeout=300)
+    assert (study.folder / run).exists()
+    assert study.snakemake(run, "--unlock", *LONGER).returncode == 0
+    again = study.snakemake(run, "--cores", "1", *LONGER)
+    assert again.returncode == 0, again.stdout
+    log = (study.folder / "results/killed/logs/train_policy/fp32/seed1/rep3.log").read_text()
+    assert re.search(r"resuming from .*step0000060", log)
+    assert "step 60/60" not in log
+    assert weight_hash(study, run) == undisturbed
+    assert not (study.folder / "results/killed/checkpoints/train_policy/fp32/seed1/rep3").exists()

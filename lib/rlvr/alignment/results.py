@@ -12,7 +12,7 @@ from rlvr.alignment.job import ArmFiles, ExpertIterationJob, GrpoJob, SftJob
 from rlvr.devices import describe_device, resolve_device
 from rlvr.files import atomic_path, remove, write_csv, write_json, write_jsonl, write_text
 from rlvr.provenance import digest, environment
-from rlvr.training.checkpoint import clear_checkpoints
+from rlvr.training.completion import clear_checkpoints, release_checkpoints
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +136,7 @@ def arm_header(
 
 
 def write_arm(files: ArmFiles, results: Sequence[SeedResult], header: Mapping[str, Any]) -> None:
-    """Write the outputs of an arm whose seeds are all finished, and then drop what was kept of them.
+    """Write the outputs of an arm whose seeds are all finished, and then release what was kept of them.
 
     `header`: what the seeds share in the provenance, to which `runs` is added.
     """
@@ -150,7 +150,7 @@ def write_arm(files: ArmFiles, results: Sequence[SeedResult], header: Mapping[st
         for result in results:
             shutil.copytree(_finished(files, result.seed) / "policy", folder / f"seed{result.seed}")
     write_json(files.provenance, {**header, "runs": [result.record for result in results]})
-    clear_checkpoints(files.checkpoints)
+    release_checkpoints(files.checkpoints)
 
 
 def _with_seed(results: Sequence[SeedResult], table: str) -> list[Row]:

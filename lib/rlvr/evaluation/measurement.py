@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -43,7 +43,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Findings:
-    """What has been found so far, as plain records: all of it is in a checkpoint."""
+    """What has been found so far, as plain records: all of it is in a checkpoint.
+
+    `unfinished`: of the sampling that is under way, see `Evaluation.sample`. `drawn`: responses in all.
+    """
 
     tasks: list[dict[str, Any]] = field(default_factory=list)
     kl: list[dict[str, Any]] = field(default_factory=list)
@@ -51,6 +54,18 @@ class Findings:
     samples: list[dict[str, Any]] = field(default_factory=list)
     kl_samples: list[dict[str, Any]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: {"rollout": 0.0, "verify": 0.0, "kl": 0.0})
+    unfinished: dict[str, Any] = field(default_factory=dict)
+    drawn: int = 0
+
+
+@dataclass(frozen=True)
+class Session:
+    """What one policy is sampled with, and where it goes; `save` is called where the job may be cut off."""
+
+    engine: RolloutEngine
+    judge: Judge
+    findings: Findings
+    save: Callable[[], None]
 
 
 def _require_same_shapes(policy: nn.Module, base: nn.Module, files: EvaluationFiles) -> None:
@@ -109,36 +124,34 @@ class Evaluation:
         """Samples of each problem by which checkpoints of a run are compared with one another."""
         return min(self.job.snapshot_samples, self.job.tasks[task].samples)
 
-    def evaluate_task(
-        self, task: str, problems: list[Problem], engine: RolloutEngine, judge: Judge, findings: Findings
-    ) -> None:
-        """Sample, judge and summarise one task; with a base also its KL; append to `findings`."""
-        job, config = self.job, self.job.tasks[task]
+    def evaluate_task(self, task: str, problems: list[Problem], session: Session) -> None:
+        """Sample, judge and summarise one task; with a base also its KL; append to the findings."""
+        job, config, findings = self.job, self.job.tasks[task], session.findings
         samples = config.samples * job.samples_factor
         template = job.templates[task]
         chosen = choose_problems(problems, config.rows, job.evaluation_seed)
         # Every row, not only the chosen ones: that all of them can be prompted is part of what is reported.
         requests = [GenerationRequest(p.id, apply_template(template, p), 0) for p in problems]
-        longest = engine.check_prompts(requests, config.max_tokens)
+        longest = session.engine.check_prompts(requests, config.max_tokens)
         logger.info("%s: all %d prompts fit, the longest has %d tokens", task, len(problems), longest)
-        rollouts, verdicts = self.sample(task, chosen, samples, engine, judge, "accuracy", findings.seconds)
+        rollouts, verdicts = self.sample(task, chosen, samples, "accuracy", session)
         result = summarise(task, chosen, samples, rollouts, verdicts, config.pass_at)
-        findings.tasks.append(asdict(result))
-        findings.samples += sample_records(task, rollouts, verdicts)
         logger.info(
             "%s: accuracy %.4f of %d problems × %d samples", task, result.accuracy, len(chosen), samples
         )
-        if job.kl is None:
-            return
-        kl, records = self.measure_kl(task, chosen, self.policy, engine, "kl", findings.seconds)
-        findings.kl.append(asdict(kl))
-        findings.kl_samples += records
-        logger.info("%s: KL to the base %.4f nats a response", task, kl.full)
-        if job.steps is not None and job.snapshot_samples is not None:
-            count = self.snapshot_samples(task)
-            kept = (first_samples(values, samples, count) for values in (rollouts, verdicts))
-            scored = summarise(task, chosen, count, *kept, config.pass_at)
-            findings.drift.append(asdict(Snapshot(job.steps, scored, kl)))
+        if job.kl is not None:
+            kl, records = self.measure_kl(task, chosen, self.policy, "kl", session)
+            logger.info("%s: KL to the base %.4f nats a response", task, kl.full)
+            findings.kl.append(asdict(kl))
+            findings.kl_samples += records
+            if job.steps is not None and job.snapshot_samples is not None:
+                count = self.snapshot_samples(task)
+                kept = (first_samples(values, samples, count) for values in (rollouts, verdicts))
+                scored = summarise(task, chosen, count, *kept, config.pass_at)
+                findings.drift.append(asdict(Snapshot(job.steps, scored, kl)))
+        findings.tasks.append(asdict(result))
+        findings.samples += sample_records(task, rollouts, verdicts)
+        findings.unfinished = {}
 
     def evaluate_snapshot(
         self,
@@ -146,18 +159,17 @@ class Evaluation:
         task: str,
         problems: list[Problem],
         policy: nn.Module,
-        engine: RolloutEngine,
-        judge: Judge,
-        findings: Findings,
+        session: Session,
     ) -> None:
-        """Accuracy and KL of `policy`, the run after `step` steps, on one task; appended to `findings`."""
+        """Accuracy and KL of `policy`, the run after `step` steps, on one task; appended to the findings."""
         config, samples = self.job.tasks[task], self.snapshot_samples(task)
         chosen = choose_problems(problems, config.rows, self.job.evaluation_seed)
         purpose = f"accuracy of step {step}"
-        rollouts, verdicts = self.sample(task, chosen, samples, engine, judge, purpose, findings.seconds)
+        rollouts, verdicts = self.sample(task, chosen, samples, purpose, session)
         scored = summarise(task, chosen, samples, rollouts, verdicts, config.pass_at)
-        kl, _ = self.measure_kl(task, chosen, policy, engine, f"kl of step {step}", findings.seconds)
-        findings.drift.append(asdict(Snapshot(step, scored, kl)))
+        kl, _ = self.measure_kl(task, chosen, policy, f"kl of step {step}", session)
+        session.findings.drift.append(asdict(Snapshot(step, scored, kl)))
+        session.findings.unfinished = {}
         logger.info("step %d, %s: accuracy %.4f, KL %.4f nats", step, task, scored.accuracy, kl.full)
 
     def sample(
@@ -165,36 +177,49 @@ class Evaluation:
         task: str,
         chosen: list[Problem],
         samples: int,
-        engine: RolloutEngine,
-        judge: Judge,
         purpose: str,
-        seconds: dict[str, float],
+        session: Session,
     ) -> tuple[list[Rollout], list[Verdict]]:
-        """`samples` responses to each problem, side by side, and their verdicts."""
-        config, template = self.job.tasks[task], self.job.templates[task]
+        """`samples` responses to each problem, side by side, and their verdicts.
+
+        Some batches of rows at a time, the same batches as all at once would be. What is drawn stands in the
+        findings, and a job that was cut off goes on after it.
+        """
+        findings, config, template = session.findings, self.job.tasks[task], self.job.templates[task]
         params = sampling_params(config, self.job.temperature, self.job.top_p)
-        with _timed(seconds, "rollout"):
-            rollouts = draw_rollouts(chosen, template, samples, params, engine, self.stream(task, purpose))
-        with _timed(seconds, "verify"):
-            return rollouts, judge_rollouts(rollouts, chosen, template, samples, judge)
+        stream, rows = self.stream(task, purpose), self.job.max_batch_rows
+        if findings.unfinished.get("stream") != stream:
+            findings.unfinished = {"stream": stream, "rollouts": [], "verdicts": []}
+        kept = findings.unfinished
+        at_a_time = rows // math.gcd(rows, samples)
+        for start in range(len(kept["rollouts"]) // samples, len(chosen), at_a_time):
+            part = chosen[start : start + at_a_time]
+            with _timed(findings.seconds, "rollout"):
+                rollouts = draw_rollouts(part, template, samples, params, session.engine, stream)
+            with _timed(findings.seconds, "verify"):
+                verdicts = judge_rollouts(rollouts, part, template, samples, session.judge)
+            kept["rollouts"] += map(vars, rollouts)
+            kept["verdicts"] += map(vars, verdicts)
+            findings.drawn += len(rollouts)
+            session.save()
+        return [Rollout(**one) for one in kept["rollouts"]], [Verdict(**one) for one in kept["verdicts"]]
 
     def measure_kl(
         self,
         task: str,
         scored: list[Problem],
         policy: nn.Module,
-        engine: RolloutEngine,
         purpose: str,
-        seconds: dict[str, float],
+        session: Session,
     ) -> tuple[KlResult, list[dict[str, Any]]]:
-        """KL of `policy`, from which `engine` samples, to the base on one task, and a record per response."""
+        """KL of the session's `policy` to the base on one task, and a record per response."""
         job, config = self.job, self.job.tasks[task]
         samples = job.kl.samples
         chosen = choose_problems(scored, job.kl.problems, job.evaluation_seed + 1)
         params = SamplingParams(max_tokens=config.max_tokens, stop=config.stop)
-        with _timed(seconds, "kl"):
+        with _timed(session.findings.seconds, "kl"):
             rollouts = draw_rollouts(
-                chosen, job.templates[task], samples, params, engine, self.stream(task, purpose)
+                chosen, job.templates[task], samples, params, session.engine, self.stream(task, purpose)
             )
             divergences = measure_kl(
                 policy, self.base, rollouts, self.tokenizer.pad_token_id, len(self.tokenizer), self.device

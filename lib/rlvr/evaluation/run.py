@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 from rlvr.config.build import build
@@ -10,18 +9,19 @@ from rlvr.data.prepare import read_problems
 from rlvr.data.problem import Problem
 from rlvr.devices import arithmetic_identity, describe_device
 from rlvr.evaluation.job import EvaluationFiles, EvaluationJob
-from rlvr.evaluation.measurement import Evaluation, Findings
+from rlvr.evaluation.measurement import Evaluation, Findings, Session
 from rlvr.evaluation.records import KlResult, RunLabel, Snapshot, SuiteResult, TaskResult
 from rlvr.files import write_jsonl
 from rlvr.models.weights import weight_hash
 from rlvr.provenance import environment, hash_inputs, resume_identity
 from rlvr.sigterm import Request, end_after, noted_sigterm
 from rlvr.sources import code_digest
-from rlvr.training.checkpoint import clear_checkpoints, load_checkpoint, save_checkpoint
+from rlvr.training.checkpoint import load_checkpoint, save_checkpoint
+from rlvr.training.completion import is_orphan, release_checkpoints
 from rlvr.training.owner import only_process
 from rlvr.verify.registry import Judge, describe_isolation
 
-# Tasks of seconds need no checkpoint of their own.
+# Batches of seconds need no checkpoint of their own.
 CHECKPOINT_SECONDS = 60.0
 
 TaskProblems = dict[str, list[Problem]]
@@ -36,7 +36,7 @@ def _inputs(job: EvaluationJob, files: EvaluationFiles) -> dict[str, str]:
 def evaluate_policy(
     job: EvaluationJob, files: EvaluationFiles, verification_workers: int = 1, code: str | None = None
 ) -> None:
-    """Evaluate every task of the suite and write the results; resume after the last finished task.
+    """Evaluate every task of the suite and write the results; resume after the last finished batch.
 
     `code`: digest of the code that is run, for resume and provenance; computed here (0.7 s) if not known.
     """
@@ -50,12 +50,12 @@ def _checkpointing(folder: str, findings: Findings, identity: str, sigterm: Requ
 
     def save() -> None:
         nonlocal saved_at
-        ends, found = sigterm.came, len(findings.tasks) + len(findings.drift)
+        ends = sigterm.came
         if ends or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
-            save_checkpoint(folder, found, asdict(findings), identity)
+            save_checkpoint(folder, findings.drawn, vars(findings), identity)
             saved_at = time.monotonic()
         if ends:
-            end_after(f"{found} measured tasks")
+            end_after(f"{len(findings.tasks)} measured tasks, {findings.drawn} responses in all")
 
     return save
 
@@ -68,7 +68,7 @@ def _sample_policy(
     with evaluation.open(evaluation.policy) as engine:
         for task, own in problems.items():
             if task not in done:
-                evaluation.evaluate_task(task, own, engine, judge, findings)
+                evaluation.evaluate_task(task, own, Session(engine, judge, findings, save))
                 save()
 
 
@@ -90,7 +90,7 @@ def _sample_snapshots(
         policy = evaluation.load(str(folder / f"step{step}"))
         with evaluation.open(policy) as engine:
             for task, own in left.items():
-                evaluation.evaluate_snapshot(step, task, own, policy, engine, judge, findings)
+                evaluation.evaluate_snapshot(step, task, own, policy, Session(engine, judge, findings, save))
                 save()
 
 
@@ -106,6 +106,8 @@ def _evaluate(job: EvaluationJob, files: EvaluationFiles, verification_workers: 
         _sample_policy(evaluation, problems, judge, findings, save)
         if files.snapshots is not None:
             _sample_snapshots(evaluation, Path(files.snapshots), problems, judge, findings, save)
+    if is_orphan():
+        save_checkpoint(files.checkpoints, findings.drawn, vars(findings), identity)
     drift = sorted(findings.drift, key=lambda record: record["step"])
     result = SuiteResult(
         run=RunLabel(job.arm, job.seed, job.rep),
@@ -130,4 +132,4 @@ def _evaluate(job: EvaluationJob, files: EvaluationFiles, verification_workers: 
     if files.kl is not None:
         write_jsonl(files.kl, findings.kl_samples)
     result.write(files.result)
-    clear_checkpoints(files.checkpoints)
+    release_checkpoints(files.checkpoints)

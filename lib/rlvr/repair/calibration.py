@@ -19,6 +19,7 @@ from rlvr.repair.summary import summary_markdown
 from rlvr.repair.task import DROPOUT_SOURCE
 from rlvr.repair.worker_program import PRELOAD
 from rlvr.sources import code_digest
+from rlvr.training.completion import release_checkpoints
 from rlvr.training.owner import only_process
 from rlvr.verify.sandbox.client import Sandbox
 from rlvr.verify.sandbox.rungs import isolation
@@ -62,7 +63,7 @@ def run_calibration(
         write_text(files.summary, summary_markdown(calibration))
         write_json(files.provenance, _provenance(config))
         write_json(files.results, result_record(calibration))
-        remove(Path(files.checkpoints))
+        release_checkpoints(files.checkpoints)
     return calibration
 
 

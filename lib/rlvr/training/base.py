@@ -26,7 +26,8 @@ from rlvr.optim import AdamW
 from rlvr.precision import torch_dtype
 from rlvr.provenance import hash_inputs, resume_identity
 from rlvr.sources import code_digest
-from rlvr.training.checkpoint import clear_checkpoints, load_checkpoint, save_checkpoint
+from rlvr.training.checkpoint import load_checkpoint, save_checkpoint
+from rlvr.training.completion import is_orphan, release_checkpoints
 from rlvr.training.examples import open_examples
 from rlvr.training.owner import only_process
 from rlvr.training.sft import METRIC_COLUMNS, Sft
@@ -64,7 +65,7 @@ def prepare_base_policy(
         )
         _save_tiny(config, training, Path(policy_path))
         write_csv(metrics_path, METRIC_COLUMNS, training.state.metrics)
-        clear_checkpoints(checkpoints_path)
+        release_checkpoints(checkpoints_path)
 
 
 def _optimizer(model: nn.Module, config: SftConfig) -> AdamW:
@@ -110,6 +111,8 @@ def _train_tiny(
     parameters = sum(parameter.numel() for parameter in model.parameters())
     logger.info("training a policy of %d parameters for %d steps", parameters, config.sft.steps)
     training.run(lambda step, snapshot: save_checkpoint(checkpoints_path, step, snapshot, identity))
+    if is_orphan():
+        save_checkpoint(checkpoints_path, training.state.step, training.snapshot(), identity)
     return training
 
 

@@ -85,16 +85,6 @@ def load_checkpoint(folder: str | Path, identity: str) -> tuple[int, dict[str, A
     return None
 
 
-def clear_checkpoints(folder: str | Path) -> None:
-    """Remove the checkpoints of a job that has succeeded; a kill in the middle leaves no half of them."""
-    folder = Path(folder)
-    cleared = folder.with_name(f".{folder.name}.cleared")
-    remove(cleared)
-    if folder.is_dir():
-        folder.rename(cleared)
-        remove(cleared)
-
-
 @contextmanager
 def _atomic_for_all(path: Path) -> Iterator[Path]:
     """A temporary folder that all processes write into; it gets its name when all have left the context."""

@@ -17,6 +17,7 @@ from rlvr.files import remove
 from rlvr.models.sharding import check_shardable
 from rlvr.sigterm import Terminated
 from rlvr.sources import code_digest
+from rlvr.training.completion import starter
 from rlvr.training.owner import only_process
 from rlvr.training.run import TrainingFiles, TrainingJob, run_training
 from rlvr.training.worker import SharedJob, failures, log_file, process_ids
@@ -51,7 +52,7 @@ def launch_training(
         folder = Path(files.checkpoints) / "processes"
         remove(folder)
         folder.mkdir(parents=True)
-        SharedJob(job, files, verification_workers, code).write(folder)
+        SharedJob(job, files, verification_workers, code, starter()).write(folder)
         _run_processes(folder, job.training.trainer.gpus)
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from rlvr.errors import UserError
-from rlvr.files import process_runs
+from rlvr.liveness import process_runs
 from rlvr.training.claims import Claim, Owner, make_claim, newest_claim, this_machine
 
 logger = logging.getLogger(__name__)

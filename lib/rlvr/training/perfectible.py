@@ -23,7 +23,8 @@ from rlvr.rollout.opening import open_engine
 from rlvr.rollout.streams import named_generator
 from rlvr.sigterm import end_after, noted_sigterm
 from rlvr.sources import code_digest
-from rlvr.training.checkpoint import clear_checkpoints, load_checkpoint, save_checkpoint
+from rlvr.training.checkpoint import load_checkpoint, save_checkpoint
+from rlvr.training.completion import is_orphan, release_checkpoints
 from rlvr.training.groups import training_sampling
 from rlvr.training.owner import only_process
 from rlvr.training.prompts import fitting_problems
@@ -87,7 +88,7 @@ def select_perfectible(job: SelectionJob, files: SelectionFiles, verification_wo
         fitting = fitting_problems(problems, job.template, tokenizer, room)
         right = _sample(job, fitting, engine, judge, files.checkpoints, identity)
         _write(job, files, fitting, right, too_long=len(problems) - len(fitting))
-        clear_checkpoints(files.checkpoints)
+        release_checkpoints(files.checkpoints)
 
 
 def _inputs(files: SelectionFiles) -> dict[str, str]:
@@ -119,6 +120,8 @@ def _sample(
                 saved_at = time.monotonic()
             if ends:
                 end_after(f"{len(right)} of {len(problems)} problems")
+    if is_orphan():
+        save_checkpoint(checkpoints, len(right), {"right": right}, identity)
     return right
 
 

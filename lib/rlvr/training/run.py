@@ -23,14 +23,15 @@ from rlvr.models.products import multiplied_in_float32
 from rlvr.models.recomputation import recompute_layers
 from rlvr.models.weights import copy_weights, weight_hash, write_weights
 from rlvr.precision import PrecisionMode, torch_dtype
-from rlvr.processes import is_first_process, of_all_processes, process_count
+from rlvr.processes import is_first_process, of_all_processes, of_first_process, process_count
 from rlvr.provenance import digest, environment, hash_inputs, resume_identity
 from rlvr.rollout.engine import RolloutEngine
 from rlvr.rollout.opening import open_engine
 from rlvr.shards import local
 from rlvr.sources import code_digest
 from rlvr.training.advantage import Estimator
-from rlvr.training.checkpoint import clear_checkpoints, load_checkpoint, save_checkpoint
+from rlvr.training.checkpoint import load_checkpoint, save_checkpoint
+from rlvr.training.completion import is_orphan, release_checkpoints
 from rlvr.training.dtype_contract import DtypeContract
 from rlvr.training.grpo import Setting, TrainingState, train
 from rlvr.training.metrics import WeightTracker, write_tensorboard
@@ -256,7 +257,7 @@ class Run(Trainer):
             self.save_policy(self.checkpoints / "snapshots" / f"step{state.step}")
 
     def write_results(self, state: TrainingState) -> None:
-        """Write every declared output, then drop the checkpoints."""
+        """Write every declared output, then release the checkpoints."""
         self.save_policy(Path(self.files.policy))
         provenance = self.provenance(state)
         if not is_first_process():
@@ -270,7 +271,7 @@ class Run(Trainer):
         write_jsonl(self.files.rollouts, state.rollouts)
         write_tensorboard(self.files.tensorboard, state.metrics)
         write_json(self.files.provenance, provenance)
-        clear_checkpoints(self.checkpoints)
+        release_checkpoints(self.checkpoints)
 
     def provenance(self, state: TrainingState) -> dict[str, Any]:
         """The record of what this run was."""
@@ -313,4 +314,6 @@ def run_training(job: TrainingJob, files: TrainingFiles, verification_workers: i
         setting = run.setting(engine, judge, read_problems(files.problems))
         state = run.restore()
         train(setting, state, run.save, run.snapshot)
+        if of_first_process(is_orphan()):
+            run.save(state)
         run.write_results(state)

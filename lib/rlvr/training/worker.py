@@ -17,6 +17,7 @@ from rlvr.errors import UserError
 from rlvr.files import read_json, write_json, write_text
 from rlvr.joblog import log_lines, log_to
 from rlvr.sigterm import Terminated
+from rlvr.training.completion import count_as_started_by
 from rlvr.training.run import TrainingFiles, TrainingJob, run_training
 
 logger = logging.getLogger(__name__)
@@ -28,12 +29,13 @@ WATCH_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class SharedJob:
-    """What `run_training` is called with."""
+    """What `run_training` is called with; `started_by`: the process that started the job."""
 
     job: TrainingJob
     files: TrainingFiles
     verification_workers: int
     code: str
+    started_by: int
 
     def write(self, folder: Path) -> None:
         """Write the job where the processes read it."""
@@ -100,6 +102,7 @@ def _train(shared: SharedJob) -> None:
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     join_processes(device, TIMEOUT_HOURS)
+    count_as_started_by(shared.started_by)
     run_training(shared.job, shared.files, shared.verification_workers, shared.code)
     torch.distributed.destroy_process_group()
 
