@@ -75,6 +75,14 @@ def jobs(rule: str = "", states: str = "all") -> list[SlurmJob]:
     return [job for job in found if job.rule.startswith(f"rule_{rule}")]
 
 
+def wait_until_ended(job: SlurmJob) -> None:
+    """Wait for a job that no workflow looks at."""
+    deadline = time.monotonic() + HANG_SECONDS
+    while job.id in {one.id for one in jobs(states="PENDING,RUNNING,COMPLETING")}:
+        assert time.monotonic() < deadline, f"SLURM job {job.id} does not end"
+        time.sleep(0.2)
+
+
 def fact(job: SlurmJob, name: str) -> str:
     """A field of `scontrol show job`."""
     return re.search(rf"\b{name}=(\S+)", slurm("scontrol", "show", "job", job.id))[1]

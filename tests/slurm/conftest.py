@@ -11,7 +11,7 @@ from project_copy import Project, copy_project
 UP = "RLVR_SLURM_UP"
 # More CPUs than a machine of two cores has: jobs that tests hold up need no core, but a place. The tests
 # ask for finished jobs at the end.
-SETTINGS = {"SLURM_TEST_CPUS": "6", "SLURM_TEST_GPUS": "4", "SLURM_TEST_MINJOBAGE": "1800"}
+SETTINGS = {"SLURM_TEST_CPUS": "8", "SLURM_TEST_GPUS": "4", "SLURM_TEST_MINJOBAGE": "1800"}
 
 
 @pytest.fixture(scope="session")

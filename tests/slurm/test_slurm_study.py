@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 import yaml
 from project_copy import Project, copy_project, uncommented
-from slurm_cluster import SlurmJob, Workflow, fact, jobs, lose_the_node, slurm, start, work_of
+from slurm_cluster import (
+    SlurmJob,
+    Workflow,
+    fact,
+    jobs,
+    lose_the_node,
+    slurm,
+    start,
+    wait_until_ended,
+    work_of,
+)
 
 CONFIG = ("--configfile", "config/small.yaml")
 # Looks often, since the jobs are short; the profile is right for a cluster.
@@ -37,12 +47,14 @@ Run = tuple[str, int]
 class Seen:
     """Jobs and output of the two halves of the study, before and after Snakemake itself is killed.
 
-    `local`: the same training without SLURM.
+    Two jobs outlive Snakemake: the `finisher` finishes, the `orphan` meets its double. `local`: the same
+    training without SLURM.
     """
 
     timed_out: SlurmJob
     cancelled: SlurmJob
     orphan: SlurmJob
+    finisher: SlurmJob
     local: Workflow
     locked: str = ""
     first: str = ""
@@ -96,14 +108,17 @@ def until_snakemake_is_killed(project: Project, here: Project, logs: Path) -> Se
     """A job over its time, a cancelled one, and one that outlives Snakemake."""
     with (logs / "first.txt").open("w") as output, (logs / "local.txt").open("w") as local_output:
         workflow = start(project, output, *STUDY)
-        held = hold(project, workflow, ("fp32", 1), ("fp32", 2), ("bf16", 1))
+        held = hold(project, workflow, ("fp32", 1), ("fp32", 2), ("bf16", 1), ("bf16", 2))
         seen = Seen(*held, start(here, local_output, *LOCAL))
-        slurm("scontrol", "update", f"jobid={seen.orphan.id}", "timelimit=30")
+        for job in (seen.orphan, seen.finisher):
+            slurm("scontrol", "update", f"jobid={job.id}", "timelimit=30")
         slurm("scancel", seen.cancelled.id)
         finished = re.compile(r"Finished jobid: \d+ \(Rule: train_policy\)")
-        workflow.wait_for("the other training runs", lambda: len(finished.findall(workflow.said())) == 3)
+        workflow.wait_for("the other training runs", lambda: len(finished.findall(workflow.said())) == 2)
         workflow.process.kill()
         workflow.process.wait()
+    for process in work_of(seen.finisher, "train_policy.py"):
+        process.send_signal(signal.SIGCONT)
     seen.first = workflow.said()
     return seen
 
@@ -111,8 +126,9 @@ def until_snakemake_is_killed(project: Project, here: Project, logs: Path) -> Se
 def after_the_kill(project: Project, seen: Seen, log: Path) -> None:
     """What docs/cluster.md says to do, but for one orphan, which meets its double."""
     for job in jobs(states="PENDING,RUNNING"):
-        if job.id != seen.orphan.id:
+        if job.id not in (seen.orphan.id, seen.finisher.id):
             slurm("scancel", job.id)
+    wait_until_ended(seen.finisher)
     seen.locked = project.snakemake(*STUDY).stdout
     assert project.snakemake("--unlock", *CONFIG).returncode == 0
     with log.open("w") as output:
@@ -175,6 +191,12 @@ def test_the_double_of_an_orphan_is_refused_then_short_of_memory_then_goes_on(pr
     log = project.folder / f"results/slurm_logs/rule_train_policy/bf16_1_1/{short.id}.log"
     assert re.search(r"[Ee]xceeded.*memory limit", log.read_text())
     assert "resuming from" in log_of(project, ("bf16", 1))
+
+
+def test_what_finishes_without_snakemake_is_not_done_again(project, seen):
+    [only] = training(("bf16", 2))
+    assert (only.id, only.state) == (seen.finisher.id, "COMPLETED")
+    assert "step 30/30" in log_of(project, ("bf16", 2))
 
 
 def test_a_lost_node_is_named_and_its_jobs_run_again(project, seen):
