@@ -6,7 +6,6 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlvr.alignment import zero_shot
 from rlvr.alignment.grpo import TRACKED_UPDATES
 from rlvr.config.build import build
 from rlvr.config.load import load_config
@@ -300,7 +299,6 @@ def test_constants_that_stand_here_too_because_their_modules_import_torch():
     assert attention.SHORT == activations.SHORT
     assert TRACKED_UPDATES == TRACKED
     assert kl.MAX_LOGITS == evaluation.MAX_LOGITS
-    assert zero_shot.MICROBATCH_ROWS == evaluation.ZERO_SHOT_ROWS
 
 
 @pytest.mark.parametrize("mode", sorted(MODES))

@@ -27,14 +27,10 @@ from rlvr.plan.study import StudyToPlan
 
 Config = Mapping[str, Any]
 
-SNAPSHOTS, DIVERGENCE = "snapshots of the run", "KL to the base"
-EVALUATION_NAMES = (WEIGHTS, BASE, SNAPSHOTS, ENGINE, CACHE, DRAWING, ACTIVATIONS, LOGITS)
-# Logits of one model that are compared at once, unless a response has more (rlvr.evaluation.kl.MAX_LOGITS).
+DIVERGENCE = "KL to the base"
+EVALUATION_NAMES = (WEIGHTS, BASE, ENGINE, CACHE, DRAWING, ACTIVATIONS, LOGITS)
+# Logits of one model that are compared or scored at once (rlvr.evaluation.kl.MAX_LOGITS).
 MAX_LOGITS = 2**24
-# A snapshot is loaded while the one before it is still there (rlvr.evaluation.run).
-MOST_SNAPSHOTS = 2
-# Responses that are scored at once (rlvr.alignment.zero_shot.MICROBATCH_ROWS).
-ZERO_SHOT_ROWS = 64
 # The base of a study and policies from elsewhere are evaluated in fp32, and perfectible problems chosen so.
 ELSEWHERE = "float32"
 
@@ -89,32 +85,29 @@ def drawing_jobs(config: Config, study: StudyToPlan, prompt: int | None) -> list
 
 
 def _precision(config: Config, study: StudyToPlan, prompt: int | None) -> Iterator[DrawingJob]:
-    precision, training = config["precision"], config["precision"]["training"]
-    snapshots = min(len(set(training["snapshot_steps"]) - {training["steps"]}), MOST_SNAPSHOTS)
+    precision = config["precision"]
     for mode in study.modes:
-        yield _evaluation(
-            config, study, prompt, ("evaluate_policy", mode.name), mode.evaluation, 1 + snapshots
-        )
-    yield _evaluation(config, study, prompt, ("evaluate_base", "the base"), ELSEWHERE, 0)
+        yield _evaluation(config, study, prompt, ("evaluate_policy", mode.name), mode.evaluation, True)
+    yield _evaluation(config, study, prompt, ("evaluate_base", "the base"), ELSEWHERE, False)
     if precision["external_policies"]:
-        yield _evaluation(config, study, prompt, ("evaluate_external", "external"), ELSEWHERE, 1)
+        yield _evaluation(config, study, prompt, ("evaluate_external", "external"), ELSEWHERE, True)
     if precision["perfectible"]["enabled"]:
         yield _selection(precision["perfectible"], study)
 
 
 def _evaluation(
-    config: Config, study: StudyToPlan, prompt: int | None, job: tuple[str, str], dtype: str, others: int
+    config: Config, study: StudyToPlan, prompt: int | None, job: tuple[str, str], dtype: str, compared: bool
 ) -> DrawingJob:
-    """`job`: rule and whose. `others`: models besides the policy: the base first, then snapshots."""
+    """`job`: rule and whose. `compared`: with the base, which is held beside the policy."""
     sizes, evaluation = study.policy.sizes, config["precision"]["evaluation"]
     tasks = [evaluation["tasks"][task] for suite in evaluation["suites"].values() for task in suite]
     samples = [task["samples"] for task in tasks]
-    if others:
+    if compared:
         samples += [evaluation["kl"]["samples"], evaluation["snapshot_samples"]]
     response = max(task["max_tokens"] for task in tasks)
     sampling = SamplingLoad(
         rows=evaluation["max_batch_rows"],
-        samples=min(samples) * (1 if others else evaluation["base_samples_factor"]),
+        samples=min(samples) * (1 if compared else evaluation["base_samples_factor"]),
         prompt=max(sizes.max_positions - response, 0) if prompt is None else prompt,
         response=response,
         top_p=evaluation["top_p"],
@@ -122,8 +115,8 @@ def _evaluation(
         device=study.load.device,
     )
     weights = sum(tensor_sizes(sizes)) * BYTES[dtype]
-    held = {WEIGHTS: weights, BASE: weights * min(others, 1), SNAPSHOTS: weights * max(others - 1, 0)}
-    responses = evaluation["kl"]["problems"] * evaluation["kl"]["samples"] if others else 0
+    held = {WEIGHTS: weights, BASE: weights * compared}
+    responses = evaluation["kl"]["problems"] * evaluation["kl"]["samples"] if compared else 0
     after = _divergence(sizes, sampling, responses)
     return DrawingJob(*job, "precision.evaluation.max_batch_rows", sizes, sampling, held, DIVERGENCE, after)
 
@@ -132,13 +125,13 @@ def _divergence(sizes: DecoderConfig, load: SamplingLoad, responses: int) -> dic
     """`rlvr.evaluation.kl.sequence_kl` of as many of the responses as are compared at once, in float64."""
     together = max(1, MAX_LOGITS // ((load.positions + 1) * sizes.vocab_size))
     rows = min(together, responses)
-    tokens, scored = rows * load.positions, rows * load.response * sizes.vocab_size
-    passing = tokens * passing_per_token(sizes, load.number, load.device)
-    logits = tokens * sizes.vocab_size * (4 if load.number == BYTES["float32"] else 6)
+    tokens, scored = rows * load.positions, rows * load.response
+    logits = min(scored * sizes.vocab_size, max(MAX_LOGITS, sizes.vocab_size) * bool(rows))
+    states = tokens * sizes.hidden_size * load.number
     activations, compared = worst_moment(
-        (passing, 8 * scored),  # of the base, beside the policy's log-probabilities
-        (0, logits + 12 * scored),  # its logits, and those of the response; beside the same
-        (0, 40 * scored),  # both log-probabilities, and of the sum the exponential, difference and product
+        (tokens * passing_per_token(sizes, load.number, load.device) + states, 0),  # of the base, the second
+        # Logits and log-probabilities of both, and of the sum the exponential, difference and product.
+        (2 * states, 48 * logits),
     )
     return {ACTIVATIONS: activations, LOGITS: compared}
 
@@ -157,10 +150,13 @@ def _zero_shot(study: StudyToPlan) -> DrawingJob:
     sizes, mode = study.policy.sizes, study.modes[0]
     count, sampling = sum(tensor_sizes(sizes)), study.load.sampling(BYTES[mode.rollout])
     held = {WEIGHTS: count * BYTES[mode.master], ENGINE: count * BYTES[mode.rollout]}
-    passing = passing_per_token(sizes, BYTES[mode.compute], study.load.device)
+    # By tokens, at least one response: see `rlvr.training.validation`.
+    rows = max(1, MAX_LOGITS // sizes.vocab_size // sampling.positions)
     after = {
-        ACTIVATIONS: ZERO_SHOT_ROWS * sampling.positions * passing,
-        LOGITS: ZERO_SHOT_ROWS * sampling.response * sizes.vocab_size * SCORED,
+        ACTIVATIONS: rows
+        * sampling.positions
+        * passing_per_token(sizes, BYTES[mode.compute], study.load.device),
+        LOGITS: rows * sampling.response * sizes.vocab_size * SCORED,
     }
     sampling = replace(sampling, rows=study.max_batch_rows, samples=1)
     key = "alignment.generation.max_batch_rows"

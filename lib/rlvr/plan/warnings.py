@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from rlvr.plan.evaluation import DIVERGENCE, SNAPSHOTS, DrawingJob
+from rlvr.plan.evaluation import DrawingJob
 from rlvr.plan.fitting import USABLE_SHARE
 from rlvr.plan.memory import (
     ACTIVATIONS,
@@ -117,23 +117,13 @@ def _draws_too_much(job: DrawingJob, gpu_bytes: float) -> Iterator[str]:
         yield (
             f"{job.rule} {OF} does not fit on its one GPU, however few rows are drawn together: "
             f"{_largest(least, least.peak_phase(), 1, gpu_bytes)}. More GPUs do not help, larger ones do "
-            "(--gpu-memory-gb)" + _fewer_models(job)
+            "(--gpu-memory-gb)"
         )
     if 0 < rows < job.sampling.rows:
         yield (
             f"{job.rule} {OF}: {job.sampling.rows} rows drawn together do not fit on its one GPU; allowed: "
             f"{job.rows_key} of {rows}"
         )
-
-
-def _fewer_models(job: DrawingJob) -> str:
-    """What else makes an evaluation smaller, by what it holds."""
-    knobs = []
-    if job.held.get(SNAPSHOTS):
-        knobs.append("fewer precision.training.snapshot_steps")
-    if job.then == DIVERGENCE and job.after[LOGITS]:
-        knobs.append("shorter responses (max_tokens of precision.evaluation.tasks)")
-    return f", and so do {' and '.join(knobs)}" if knobs else ""
 
 
 def _largest(memory: JobMemory, phase: str, gpus: int, gpu_bytes: float) -> str:
