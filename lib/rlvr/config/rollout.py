@@ -23,8 +23,8 @@ class VllmConfig:
 class RolloutConfig:
     """`native`: the engines of this package."""
 
-    engine: Literal["native", "vllm"] = "native"
-    vllm: VllmConfig = VllmConfig()
+    engine: Literal["native", "vllm"]
+    vllm: VllmConfig
 
 
-NATIVE = RolloutConfig()
+NATIVE = RolloutConfig("native", VllmConfig())

@@ -30,7 +30,6 @@ from rlvr.evaluation.sampling import (
 )
 from rlvr.models.loading import load_policy, load_tokenizer
 from rlvr.precision import torch_dtype
-from rlvr.rollout.batched import BatchedEngine
 from rlvr.rollout.engine import GenerationRequest, Rollout, RolloutEngine, SamplingParams
 from rlvr.rollout.judged import draw_rollouts, judge_rollouts
 from rlvr.rollout.opening import open_engine
@@ -92,11 +91,20 @@ class Evaluation:
         require_dtypes(path, "evaluation", self.job.dtype, policy.named_parameters())
         return policy
 
-    def open(self, policy: nn.Module) -> BatchedEngine:
+    def open(self, policy: nn.Module) -> RolloutEngine:
         """An engine that samples from the policy's own weights; DtypeMismatch if they are not as told."""
         rows = self.job.max_batch_rows
         dtype = torch_dtype(self.job.dtype)
-        engine = open_engine(policy, self.tokenizer, dtype, rows, self.device, share_weights=True)
+        engine = open_engine(
+            policy,
+            self.tokenizer,
+            dtype,
+            rows,
+            self.device,
+            share_weights=True,
+            rollout=self.job.rollout,
+            invariant=True,
+        )
         require_dtypes("the engine", "evaluation", self.job.dtype, engine.named_weights())
         return engine
 

@@ -138,8 +138,16 @@ class Trainer:
 
         Processes that share the job have one each, and draw their share.
         """
-        rows = self.job.training.sampling.max_batch_rows
-        engine = open_engine(self.model, self.tokenizer, torch_dtype(self.mode.rollout), rows, self.device)
+        training = self.job.training
+        engine = open_engine(
+            self.model,
+            self.tokenizer,
+            torch_dtype(self.mode.rollout),
+            training.sampling.max_batch_rows,
+            self.device,
+            rollout=training.rollout,
+            invariant=self.mode.deterministic,
+        )
         return engine if process_count() == 1 else SharedEngine(engine)
 
     def setting(self, engine: RolloutEngine, judge: Judge, problems: Sequence[Problem]) -> Setting:
