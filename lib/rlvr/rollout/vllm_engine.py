@@ -25,6 +25,7 @@ from rlvr.rollout.streams import rollout_seed
 from rlvr.rollout.vllm_model import repack_tied_head, weight_dtypes
 from rlvr.rollout.vllm_process import Start, memory_explained, start_vllm, stop_vllm
 
+
 @dataclass
 class _Drawn:
     """A response as far as it has been drawn."""
@@ -53,7 +54,10 @@ class VllmEngine:
         config: VllmConfig,
         invariant: bool,
     ):
-        """`model`: from `load_policy`, and the one whose weights `load_weights` will be given; see `Start`."""
+        """`model`: from `load_policy`, whose weights of the time `load_weights` will be given.
+
+        `invariant`: see `Start`.
+        """
         raw = model.config.to_hf() if isinstance(model, Decoder) else model.config.to_dict()
         self._folder = TemporaryDirectory(prefix="rlvr-vllm-")
         write_json(Path(self._folder.name) / "config.json", raw)
@@ -177,13 +181,15 @@ class VllmEngine:
         self, asked: Sequence[Asked], params: SamplingParams, seed: int, stop: StopStrings, end_ids: Set[int]
     ) -> list[_Drawn]:
         """Draw all responses; requests are named by their index."""
+        from vllm.inputs.engine import tokens_input
+
         engine = self._llm.llm_engine
         drawn = [_Drawn() for _ in asked]
         try:
             for index, place in enumerate(asked):
                 own = rollout_seed(seed, place.prompt_id, place.occurrence, place.sample)
                 settings = _vllm_params(params, own, end_ids, by_step=bool(stop.texts))
-                engine.add_request(str(index), {"prompt_token_ids": list(place.prompt_ids)}, settings)
+                engine.add_request(str(index), tokens_input(list(place.prompt_ids)), settings)
             while engine.has_unfinished_requests():
                 changed = [int(output.request_id) for output in engine.step() if _extend(drawn, output)]
                 ended = self._stopped([drawn[index] for index in changed], stop, params.min_tokens)
@@ -213,8 +219,7 @@ def _extend(drawn: list[_Drawn], output: Any) -> bool:
     one = drawn[int(output.request_id)]
     one.token_ids += completion.token_ids
     one.log_probs += [
-        entry[token].logprob
-        for entry, token in zip(completion.logprobs, completion.token_ids, strict=True)
+        entry[token].logprob for entry, token in zip(completion.logprobs, completion.token_ids, strict=True)
     ]
     one.finish_reason = completion.finish_reason
     return bool(completion.token_ids)

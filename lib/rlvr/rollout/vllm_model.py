@@ -5,9 +5,7 @@ from torch import nn
 
 def weight_dtypes(model: nn.Module) -> list[tuple[str, str]]:
     """Name and dtype of each of vLLM's parameters, which are fused, and on a CPU packed away."""
-    return [
-        (name, str(weight.dtype).removeprefix("torch.")) for name, weight in model.named_parameters()
-    ]
+    return [(name, str(weight.dtype).removeprefix("torch.")) for name, weight in model.named_parameters()]
 
 
 def repack_tied_head(model: nn.Module) -> None:

@@ -80,7 +80,9 @@ class Start:
                 "engine (auto)"
             )
         if on_cpu and self.config.sleep:
-            raise UserError("rollout.vllm.sleep: true frees a GPU's memory and does nothing on a CPU; set false")
+            raise UserError(
+                "rollout.vllm.sleep: true frees a GPU's memory and does nothing on a CPU; set false"
+            )
         if self.max_batch_rows < 1:
             raise UserError(f"max_batch_rows is {self.max_batch_rows}; allowed is 1 or more")
 
@@ -123,13 +125,14 @@ def start_vllm(start: Start) -> "LLM":
     """vLLM's `LLM` with arbitrary weights; UserError where it is missing, cannot, or lacks memory."""
     start.check()
     os.environ.update(start.environment())
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+    # Its warnings, some of them at every update, are about what is set here on purpose.
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     with _unchanged_process(start.device), memory_explained():
         vllm = _import_vllm()
         found = vllm.platforms.current_platform.device_type
         if found != start.device.type:
             raise UserError(
-                f"the installed vllm computes on {found}, and the job's device is {start.device.type}; {INSTALL}"
+                f"the installed vllm computes on {found}, but the job on {start.device.type}; {INSTALL}"
             )
         version = vllm.__version__.split("+")[0]
         if version != TESTED_VERSION:
@@ -157,7 +160,9 @@ def _import_vllm() -> Any:
         import vllm
         import vllm.platforms
     except ImportError as error:
-        raise UserError(f"rollout.engine is vllm, but vllm cannot be imported ({error}); {INSTALL}") from error
+        raise UserError(
+            f"rollout.engine is vllm, but vllm cannot be imported ({error}); {INSTALL}"
+        ) from error
     return vllm
 
 
@@ -177,27 +182,32 @@ def memory_explained() -> Iterator[None]:
 def _short_of_memory(error: Exception) -> UserError:
     first = str(error).strip().splitlines()[0]
     return UserError(
-        f"vLLM has not memory enough ({first}); on a GPU change rollout.vllm.gpu_memory_utilization (lower if the "
-        "training beside it needs the memory, higher if the cache is too small), set rollout.vllm.sleep: true, or "
-        "spread the model by rollout.vllm.tensor_parallel; on a CPU change rollout.vllm.kv_cache_gb"
+        f"vLLM has not memory enough ({first}). On a GPU change rollout.vllm.gpu_memory_utilization (lower if "
+        "the training beside it needs the memory, higher if the cache is too small), set rollout.vllm.sleep: "
+        "true, or spread the model by rollout.vllm.tensor_parallel; on a CPU change rollout.vllm.kv_cache_gb"
     )
 
 
 @contextmanager
 def _unchanged_process(device: torch.device) -> Iterator[None]:
-    """Undo what starting vLLM does to this process: it seeds every global generator and, on a CPU, replaces
-    `torch.set_num_threads`, so that later calls would do nothing.
+    """Undo what starting vLLM does to this process.
+
+    It seeds every global generator; on a CPU it replaces `torch.set_num_threads` by a function that does
+    nothing, and preloads an allocator into every process that is started later, verifiers too.
     """
-    states = random.getstate(), np.random.get_state()  # noqa: NPY002 - vLLM seeds the legacy generator
+    states = random.getstate(), np.random.get_state()
     set_num_threads, threads = torch.set_num_threads, torch.get_num_threads()
     precision = torch.get_float32_matmul_precision()
-    devices = [device] if device.type == "cuda" else []
+    variables = dict(os.environ)
     try:
-        with torch.random.fork_rng(devices):
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
             yield
     finally:
         random.setstate(states[0])
-        np.random.set_state(states[1])  # noqa: NPY002
+        np.random.set_state(states[1])
         torch.set_num_threads = set_num_threads
         torch.set_num_threads(threads)
         torch.set_float32_matmul_precision(precision)
+        own = {name: value for name, value in os.environ.items() if name.startswith("VLLM_")}
+        os.environ.clear()
+        os.environ.update(variables | own)
