@@ -6,12 +6,12 @@ The policy takes steps of a learning rate (the sign of a policy gradient, as lar
 Differences of log-probabilities between engine and policy, in nats, over the tokens of the check:
 
 stale  one step ahead of the engine's weights
-head   the engine has the new weights, but the output head of the step before (tied embeddings, not packed anew)
+head   the engine has the new weights, but the output head of the step before (tied, and not packed anew)
 fresh  the engine has the new weights
 """
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
@@ -34,7 +34,7 @@ from rlvr.training.base import prepare_base_policy
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 LEARNING_RATES = (1e-6, 1e-5, 1e-4, 1e-3)
-STEPS = 5
+STEPS = 4
 
 
 class Recorder:
@@ -50,17 +50,26 @@ class Recorder:
 
 @contextmanager
 def policies(small: bool) -> Iterator[Path]:
-    """The base policy of config.yaml with heads of 32, or a random one of 8 layers of 512."""
+    """The base policy of config.yaml with heads of 32, trained less, or a random one of 8 layers of 512."""
     with tempfile.TemporaryDirectory() as name:
         section = load_config("config.yaml")["base"]
         if small:
             section["architecture"] |= {"heads": 2, "kv_heads": 1}
+            section["sft"] |= {"steps": 200}
         else:
-            section["architecture"] |= {"hidden_size": 512, "layers": 8, "heads": 8, "kv_heads": 4, "mlp_size": 1536}
+            section["architecture"] |= {
+                "hidden_size": 512,
+                "layers": 8,
+                "heads": 8,
+                "kv_heads": 4,
+                "mlp_size": 1536,
+            }
             section["sft"] |= {"steps": 1, "learning_rate": 1e-9}
         folder = Path(name)
         config = build(TinyPolicyConfig, section)
-        prepare_base_policy(config, "", "cpu", folder / "policy", folder / "metrics.csv", folder / "checkpoints")
+        prepare_base_policy(
+            config, "", "cpu", folder / "policy", folder / "metrics.csv", folder / "checkpoints"
+        )
         yield folder / "policy"
 
 
@@ -73,41 +82,39 @@ def take_step(model: nn.Module, rollouts: list[Rollout], pad_id: int, learning_r
     (advantages * scores * tokens["response_mask"]).mean().backward()
     with torch.no_grad():
         for weight in model.parameters():
-            weight += learning_rate * weight.grad.sign()
+            weight.add_(weight.grad.sign(), alpha=learning_rate)
 
 
 def show(name: str, found: list[Tensor]) -> None:
     means = [float(one.mean()) for one in found]
     largest = max(float(one.max()) for one in found)
-    print(f"{name:24} mean {min(means):.2g} to {max(means):.2g}   largest of a token {largest:.2g}", flush=True)
+    print(
+        f"{name:24} mean {min(means):.2g} to {max(means):.2g}   largest of a token {largest:.2g}", flush=True
+    )
 
 
 def measure(folder: Path, name: str, dtype: torch.dtype) -> None:
-    tokenizer = load_tokenizer(folder)
+    """Walk by `STEPS` steps of each learning rate, and show what the check finds on the way."""
+    tokenizer, model = load_tokenizer(folder), load_policy(folder, torch.float32, dtype)
+    recorder = Recorder()
     vllm = RolloutConfig("vllm", VllmConfig())
-    for rate in LEARNING_RATES:
-        model = load_policy(folder, torch.float32, dtype)
-        recorder = Recorder()
-        found: dict[str, list[Tensor]] = {"stale": [], "head": [], "fresh": []}
-
-        def load(kind: str, repack: Callable[[nn.Module], None]) -> None:
-            with patch.object(vllm_engine, "repack_tied_head", repack):
-                engine.load_weights(model.named_parameters())
-            found[kind].append(recorder.found)
-
-        with (
-            patch.object(vllm_engine, "check_fresh", recorder),
-            open_engine(model, tokenizer, dtype, 256, rollout=vllm) as engine,
-        ):
-            repack = vllm_engine.repack_tied_head
+    with (
+        patch.object(vllm_engine, "check_fresh", recorder),
+        open_engine(model, tokenizer, dtype, 256, rollout=vllm) as engine,
+    ):
+        for rate in LEARNING_RATES:
+            found: dict[str, list[Tensor]] = {"stale": [], "head": [], "fresh": []}
             for _ in range(STEPS):
                 take_step(model, recorder.rollouts, tokenizer.pad_token_id, rate)
                 engine._check_fresh()
                 found["stale"].append(recorder.found)
-                load("head", str)  # any function: nothing is packed anew
-                load("fresh", repack)
-        for kind, values in found.items():
-            show(f"{name} lr {rate:g} {kind}", values)
+                with patch.object(vllm_engine, "repack_tied_head", type):  # does nothing to a model
+                    engine.load_weights(model.named_parameters())
+                found["head"].append(recorder.found)
+                engine.load_weights(model.named_parameters())
+                found["fresh"].append(recorder.found)
+            for kind, values in found.items():
+                show(f"{name} lr {rate:g} {kind}", values)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,6 @@ import torch
 from vllm_models import BF16, EOS, FP32, Policy, needs_vllm, requests
 
 from rlvr.errors import UserError
-from rlvr.models.loading import load_policy, save_policy
-from rlvr.policy import collate, token_log_probs
 from rlvr.rollout import vllm_engine
 from rlvr.rollout.engine import SamplingParams
 from rlvr.rollout.freshness import StaleEngine, differences, policy_reference
@@ -53,7 +51,9 @@ def test_log_probs_are_the_policys_whatever_the_sampling(policy, engine, params)
 
 
 def test_rollouts_have_the_form_of_the_contract(policy, drawn):
-    assert [(one.prompt_id, one.sample) for one in drawn] == [(f"p{i}", s) for i in range(4) for s in range(64)]
+    assert [(one.prompt_id, one.sample) for one in drawn] == [
+        (f"p{i}", s) for i in range(4) for s in range(64)
+    ]
     assert {one.finish_reason for one in drawn} == {"stop", "length"}
     for one in drawn:
         assert one.prompt_ids == tuple(policy.tokenizer.encode(requests(1)[int(one.prompt_id[1:])].text))
@@ -179,21 +179,23 @@ def test_weights_of_another_model_are_refused(tmp_path):
     weights = dict(policy.model.named_parameters())
     norm = weights.pop("model.norm.weight")
     with policy.engine() as engine:
-        with pytest.raises(UserError, match="weights are missing: model.norm.weight"):
+        with pytest.raises(UserError, match=r"weights are missing: model.norm.weight"):
             engine.load_weights(weights.items())
         with pytest.raises(UserError, match="weight other is not part of the model"):
             engine.load_weights((weights | {"other": norm}).items())
-        with pytest.raises(UserError, match=r"weight model.norm.weight has shape \(2,\); the model needs \(32,\)"):
+        with pytest.raises(
+            UserError, match=r"weight model.norm.weight has shape \(2,\); the model needs \(32,\)"
+        ):
             engine.load_weights((weights | {"model.norm.weight": norm[:2]}).items())
 
 
 def test_an_engine_that_keeps_its_old_head_is_stale(tmp_path, monkeypatch):
-    """What vLLM 0.32 does on a CPU, without a word, where embeddings are tied and the head is not packed anew."""
+    """What vLLM 0.32 does on a CPU, without a word, where a tied head is not packed anew."""
     policy = Policy.make(tmp_path)
     with policy.engine() as engine:
         policy.move(1e-3)
         monkeypatch.setattr(vllm_engine, "repack_tied_head", type)
-        with pytest.raises(StaleEngine, match="the engine is stale: .* nats on average"):
+        with pytest.raises(StaleEngine, match=r"the engine is stale: .* nats on average"):
             engine.load_weights(policy.model.named_parameters())
 
 

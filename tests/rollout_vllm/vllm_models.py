@@ -44,7 +44,14 @@ class Policy:
     tokenizer: TextTokenizer
 
     @classmethod
-    def make(cls, folder: Path, family: str = "qwen2", compute: torch.dtype = FP32, tied: bool = True, heads: int = 1):
+    def make(
+        cls,
+        folder: Path,
+        family: str = "qwen2",
+        compute: torch.dtype = FP32,
+        tied: bool = True,
+        heads: int = 1,
+    ):
         shape = {"vocab_size": 24, "bos_token_id": None, "eos_token_id": EOS, "pad_token_id": 0}
         if family == "gpt2":
             shape |= {"n_head": heads, "n_embd": 32 * heads}
@@ -62,7 +69,7 @@ class Policy:
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for weight in self.model.parameters():
-                weight += size * torch.randn(weight.shape, generator=generator)
+                weight.add_(torch.randn(weight.shape, generator=generator), alpha=size)
 
 
 def requests(samples, prompts=PROMPTS):

@@ -49,7 +49,7 @@ def probes(vocabulary: int, max_positions: int) -> tuple[list[Asked], int]:
 
 
 def differences(rollouts: Sequence[Rollout], reference: Reference) -> Tensor:
-    """Absolute differences, in nats, of the rollouts' log-probabilities from the reference's: float64 (tokens,)."""
+    """How far the rollouts' log-probabilities are from the reference's, in nats: float64 (tokens,)."""
     expected = reference([one.prompt_ids for one in rollouts], [one.token_ids for one in rollouts])
     drawn = [one.log_probs for one in rollouts]
     ours, theirs = (torch.tensor(list(chain(*rows)), dtype=torch.float64) for rows in (drawn, expected))

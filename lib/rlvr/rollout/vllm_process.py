@@ -182,8 +182,8 @@ def memory_explained() -> Iterator[None]:
 def _short_of_memory(error: Exception) -> UserError:
     first = str(error).strip().splitlines()[0]
     return UserError(
-        f"vLLM has not memory enough ({first}). On a GPU change rollout.vllm.gpu_memory_utilization (lower if "
-        "the training beside it needs the memory, higher if the cache is too small), set rollout.vllm.sleep: "
+        f"vLLM lacks memory ({first}). On a GPU change rollout.vllm.gpu_memory_utilization (lower if the "
+        "training beside it needs the memory, higher if the cache is too small), set rollout.vllm.sleep: "
         "true, or spread the model by rollout.vllm.tensor_parallel; on a CPU change rollout.vllm.kv_cache_gb"
     )
 
