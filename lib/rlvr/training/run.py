@@ -12,6 +12,7 @@ from torch import nn
 
 from rlvr.arithmetic import configure_arithmetic
 from rlvr.config.precision import GrpoConfig, TrainerConfig
+from rlvr.config.rollout import VllmConfig
 from rlvr.config.verification import VerificationConfig
 from rlvr.data.prepare import read_problems
 from rlvr.data.problem import Problem
@@ -253,8 +254,11 @@ class Run(Trainer):
         self.files, self.code = files, code
         self.inputs = hash_inputs({"base": files.base, "problems": files.problems})
         arithmetic = arithmetic_identity(resolve_device(job.device), (job.mode.compute, job.mode.rollout))
-        # A run that had not memory enough goes on with other passes, which change its rounding only.
-        outcome = replace(job, training=replace(job.training, trainer=TrainerConfig()))
+        # A run that had not memory enough goes on with other passes, or another share for vLLM, which change
+        # its rounding only.
+        rollout = replace(job.training.rollout, vllm=VllmConfig())
+        training = replace(job.training, trainer=TrainerConfig(), rollout=rollout)
+        outcome = replace(job, training=training)
         identity = resume_identity(outcome, self.inputs, code, arithmetic)
         super().__init__(job, files.base, files.checkpoints, identity)
 
