@@ -228,15 +228,17 @@ def test_a_cache_too_small_or_too_large_names_the_key(tmp_path):
 def test_the_process_is_as_it_was(tmp_path):
     policy = Policy.make(tmp_path)
     variables = {name: value for name, value in os.environ.items() if not name.startswith("VLLM_")}
-    torch.manual_seed(5)
-    expected = torch.rand(3)
-    torch.manual_seed(5)
-    with policy.engine():
-        assert torch.equal(torch.rand(3), expected)
-        torch.set_num_threads(2)
-        assert torch.get_num_threads() == 2
+    torch.set_deterministic_debug_mode("error")
+    try:
+        with policy.engine() as engine:
+            engine.generate(requests(2), SamplingParams(2, top_p=0.9), seed=0)
+            assert torch.get_deterministic_debug_mode() == 2
+            torch.set_num_threads(2)
+            assert torch.get_num_threads() == 2
+            assert {n: v for n, v in os.environ.items() if not n.startswith("VLLM_")} == variables
+    finally:
+        torch.set_deterministic_debug_mode("default")
         torch.set_num_threads(1)
-        assert {n: v for n, v in os.environ.items() if not n.startswith("VLLM_")} == variables
     assert not torch.distributed.is_initialized()
 
 

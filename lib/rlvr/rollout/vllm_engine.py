@@ -15,7 +15,7 @@ from rlvr.errors import UserError
 from rlvr.files import write_json
 from rlvr.models.decoder import Decoder
 from rlvr.models.tokenizers import TextTokenizer
-from rlvr.models.weights import SINGLE_FILE, write_weights
+from rlvr.models.weights import write_weights
 from rlvr.rollout.engine import GenerationRequest, Rollout, SamplingParams
 from rlvr.rollout.freshness import TOLERANCES, check_fresh, policy_reference, probes
 from rlvr.rollout.rows import Asked, ask, longest_prompt
@@ -76,6 +76,8 @@ class VllmEngine:
         self._tolerance = max(TOLERANCES[dtype], TOLERANCES[model.compute])
         self._asleep = False
         self.max_positions = self._config.max_position_embeddings
+        if not self._start.in_memory:
+            write_weights(self._cast(model.named_parameters()), folder)
         self._llm = start_vllm(self._start)
         self.load_weights(model.named_parameters())
 
@@ -99,15 +101,14 @@ class VllmEngine:
         A missing or unknown name, or another shape, is a UserError.
         """
         tensors = self._all_weights(named_tensors)
-        cast = ((name, tensor.detach().to(self._start.dtype)) for name, tensor in tensors.items())
         with self._awake(), memory_explained():
             if self._start.in_memory:
-                self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": cast})
+                self._llm.collective_rpc(
+                    "reload_weights", kwargs={"weights_iterator": self._cast(tensors.items())}
+                )
             else:
-                write_weights(cast, self._start.folder)
-                path = str(self._start.folder)
-                self._llm.collective_rpc("reload_weights", kwargs={"weights_path": path})
-                (self._start.folder / SINGLE_FILE).unlink()
+                write_weights(self._cast(tensors.items()), self._start.folder)
+                self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(self._start.folder)})
             if self._config.tie_word_embeddings and self._start.device.type == "cpu":
                 self._llm.apply_model(repack_tied_head)
             # Keys and values of the old weights.
@@ -127,6 +128,9 @@ class VllmEngine:
         stop_vllm(self._llm)
         del self._llm
         self._folder.cleanup()
+
+    def _cast(self, named_tensors: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
+        return ((name, tensor.detach().to(self._start.dtype)) for name, tensor in named_tensors)
 
     @contextmanager
     def _awake(self) -> Iterator[None]:

@@ -2,14 +2,12 @@
 
 import logging
 import os
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from rlvr.config.rollout import VllmConfig
@@ -33,8 +31,8 @@ INSTALL = "install it beside this package: pip install .[vllm] for GPUs, .[vllm-
 class Start:
     """A model that vLLM is to run, and how.
 
-    `folder` holds its config.json, which is `model_config`. `invariant`: results must not depend on what is
-    computed together, which only a GPU needs a mode for.
+    `folder` holds its config.json, which is `model_config`, and its weights unless they come in memory.
+    `invariant`: results must not depend on what is computed together, which only a GPU needs a mode for.
     """
 
     folder: Path
@@ -80,7 +78,8 @@ class Start:
         return room | {
             "model": str(self.folder),
             "skip_tokenizer_init": True,  # this package's tokenizer decides what text is and where it stops
-            "load_format": "dummy",  # weights come by `load_weights`, the first ones too
+            # The real weights come by `load_weights`, which can read files only if the start has.
+            "load_format": "dummy" if self.in_memory else "safetensors",
             "dtype": str(self.dtype).removeprefix("torch."),  # `auto` loads fp32 as 16 bit
             "generation_config": "vllm",  # else sampling defaults come out of the policy's folder
             "logprobs_mode": "raw_logprobs",
@@ -101,17 +100,19 @@ class Start:
             # Its workers are sent functions of this package by name, which vLLM calls insecure.
             variables["VLLM_ALLOW_INSECURE_SERIALIZATION"] = "1"
         if self.device.type == "cuda":
-            variables["VLLM_BATCH_INVARIANT"] = str(int(self.invariant))
-        return variables
+            return variables | {"VLLM_BATCH_INVARIANT": str(int(self.invariant))}
+        # Its workers compute with as many threads as this process, on whatever cores are free.
+        threads = str(torch.get_num_threads())
+        return variables | {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": threads}
 
 
 def start_vllm(start: Start) -> "LLM":
     """vLLM's `LLM` with arbitrary weights; UserError where it is missing, cannot, or lacks memory."""
     start.check()
-    os.environ.update(start.environment())
-    # Its warnings, some of them at every update, are about what is set here on purpose.
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-    with _unchanged_process(start.device), own_kernels(), memory_explained():
+    with _unchanged_process(), own_kernels(), memory_explained():
+        os.environ.update(start.environment())
+        # Its warnings, some of them at every update, are about what is set here on purpose.
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
         vllm = _import_vllm()
         found = vllm.platforms.current_platform.device_type
         if found != start.device.type:
@@ -185,22 +186,18 @@ def _short_of_memory(error: Exception) -> UserError:
 
 
 @contextmanager
-def _unchanged_process(device: torch.device) -> Iterator[None]:
-    """Undo what starting vLLM does to this process.
+def _unchanged_process() -> Iterator[None]:
+    """Undo what starting vLLM does to this process, besides the variables of its own.
 
-    It seeds every global generator; on a CPU it replaces `torch.set_num_threads` by a function that does
-    nothing, and preloads an allocator into every process that is started later, verifiers too.
+    On a CPU it replaces `torch.set_num_threads` by a function that does nothing, and has an allocator
+    preloaded into every process that is started later, verifiers too.
     """
-    states = random.getstate(), np.random.get_state()
     set_num_threads, threads = torch.set_num_threads, torch.get_num_threads()
     precision = torch.get_float32_matmul_precision()
     variables = dict(os.environ)
     try:
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            yield
+        yield
     finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
         torch.set_num_threads = set_num_threads
         torch.set_num_threads(threads)
         torch.set_float32_matmul_precision(precision)
