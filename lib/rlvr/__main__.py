@@ -13,6 +13,7 @@ RUNNERS = {
     "repair": "rlvr.repair.cli",
     "advantage": "rlvr.advantage_study.cli",
     "plan": "rlvr.plan.cli",
+    "status": "rlvr.status.screen",
 }
 
 
@@ -22,10 +23,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True)
-    status = commands.add_parser("status", help="progress of the training jobs, from their logs")
-    status.add_argument("--follow", action="store_true", help="keep the table up to date until Ctrl-C")
-    status.add_argument("--all", action="store_true", help="show finished jobs too")
-    status.add_argument("--results", default="results", help="folder of results (default: results)")
+    status = commands.add_parser(
+        "status", help="how far a study is: jobs done, at work and failed, time left"
+    )
+    status.add_argument("--follow", action="store_true", help="keep it up to date until Ctrl-C")
+    status.add_argument("--all", action="store_true", help="show the progress of finished jobs too")
+    status.add_argument(
+        "results", nargs="?", default="results", help="results/{name}, or a folder of such (default: results)"
+    )
     commands.add_parser("doctor", help="what this machine can run, what is missing, and what mends it")
     repair = commands.add_parser("repair", help="the repair environment: a dropout layer to be mended")
     actions = repair.add_subparsers(dest="action", required=True)
@@ -171,12 +176,7 @@ def main(arguments: list[str] | None = None) -> int:
         values = {field: value for field, value in vars(options).items() if field != "command"}
         sys.stdout.write(plan_table(StudyPlan(**values)))
         return 0
-    if options.command == "analyse":
-        return _analyse(options)
-    from rlvr.status import show_status
-
-    show_status(options.results, options.follow, options.all)
-    return 0
+    return _analyse(options)
 
 
 if __name__ == "__main__":
