@@ -27,6 +27,7 @@ from rlvr.models.tiny import initialise
 from rlvr.models.tokenizers import character_tokenizer
 from rlvr.models.weights import weight_hash
 from rlvr.plan import memory as plan
+from rlvr.plan.parts import JobMemory
 from rlvr.precision import PrecisionMode, resolve_mode, torch_dtype
 from rlvr.rollout.native import NativeEngine
 from rlvr.training.optimizer import make_optimizer
@@ -104,13 +105,8 @@ def train(sizes: DecoderConfig, mode: PrecisionMode, load: plan.TrainingLoad) ->
 def planned_bytes(sizes: DecoderConfig, mode: PrecisionMode, load: plan.TrainingLoad) -> float:
     """The planner's peak of the backward pass and the optimiser's step, for the parts that are here."""
     parts = plan.training_memory(sizes, mode, load).parts
-
-    def in_phase(phase: str) -> float:
-        return sum(
-            part.size for part in parts if part.phase in ("always", phase) and part.name not in NOT_HERE
-        )
-
-    return max(in_phase("backward"), in_phase("optimiser"))
+    here = tuple(part for part in parts if part.name not in NOT_HERE)
+    return JobMemory(here, (plan.HEAD, plan.LAYERS, plan.END, plan.OPTIMISER)).peak()
 
 
 def report_training(name: str, mode_name: str, load: plan.TrainingLoad, peak: float) -> str:
@@ -181,7 +177,7 @@ def main() -> None:
     load = plan.TrainingLoad(
         rows=options.rows, drawn_rows=1, samples=1, prompt=1, response=options.width, top_p=1.0,
         tracked=65536, device=options.device, recompute_activations=options.recompute,
-        vocabulary_chunk=options.chunk,
+        vocabulary_chunk=options.chunk, accumulates=False,
     )  # fmt: skip
     for mode in options.modes:
         first, second = (report_training(options.shape, mode, load, options.peak) for _ in range(2))

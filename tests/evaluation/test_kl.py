@@ -17,8 +17,8 @@ class Table(torch.nn.Module):
         generator = torch.Generator().manual_seed(seed)
         self.weight = torch.nn.Parameter(torch.randn(vocabulary, vocabulary, generator=generator))
 
-    def forward(self, input_ids):
-        return type("Output", (), {"logits": self.weight[input_ids]})
+    def logits_in_parts(self, input_ids, mask, positions):
+        yield from self.weight[input_ids][mask].split(positions)
 
 
 POLICY, BASE = Table(0), Table(1)
@@ -64,14 +64,15 @@ def test_padding_and_prompt_do_not_count():
 @torch.no_grad()
 def test_a_policy_has_no_distance_from_itself():
     tokens = torch.tensor([[2, 1, 3]])
-    sums = sequence_kl(POLICY, POLICY, tokens[:, :-1], tokens[:, 1:], torch.tensor([[True, True]]))
+    sums = sequence_kl(POLICY, POLICY, tokens[:, :-1], tokens[:, 1:], torch.tensor([[True, True]]), 1)
     assert [term.item() for term in sums] == [0.0, 0.0, 0.0]
 
 
-def test_batches_within_the_logits_limit_give_the_same(monkeypatch):
+@pytest.mark.parametrize("limit", [25, 7])  # two rows of three tokens at a time; one position of four numbers
+def test_batches_within_the_logits_limit_give_the_same(monkeypatch, limit):
     rows = [_rollout(s) for s in product(range(4), repeat=2)]
     whole = measure_kl(POLICY, BASE, rows, 0, 4, torch.device("cpu"))
-    monkeypatch.setattr("rlvr.evaluation.kl.MAX_LOGITS", 25)
+    monkeypatch.setattr("rlvr.evaluation.kl.MAX_LOGITS", limit)
     parts = measure_kl(POLICY, BASE, rows, 0, 4, torch.device("cpu"))
     assert [kl.full for kl in parts] == pytest.approx([kl.full for kl in whole])
 

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 import yaml
@@ -8,6 +9,7 @@ import yaml
 from rlvr.__main__ import main
 from rlvr.config.load import load_config
 from rlvr.plan.precision_tests import powers, study_plan
+from rlvr.plan.probe import Probe
 from rlvr.statistics.planning import StudyPlan
 from rlvr.statistics.power import arms_equivalence_power
 
@@ -58,7 +60,8 @@ def test_a_plan_of_the_7b_model_needs_no_torch(configfile):
     assert answer.returncode == 0, answer.stderr
     assert "7,615,616,512 parameters" in answer.stdout
     assert "121.8" in answer.stdout
-    assert "fewest GPUs of 80 GB" in answer.stdout
+    assert "fewest GPUs for all of that" in answer.stdout
+    assert "Memory of one evaluation in GB" in answer.stdout
 
 
 def test_a_measured_probe_of_the_embedded_policy(configfile, capsys):
@@ -71,6 +74,45 @@ def test_a_measured_probe_of_the_embedded_policy(configfile, capsys):
     assert plan["throughput"]["tokens_per_second"] > 0
     assert 0 < plan["throughput"]["response_tokens"] <= 6
     assert "seeds is 1" in plan["tests"]["not_planned"]
+
+
+@pytest.mark.parametrize(("device", "gpus"), [("auto", 1), ("cpu", 0)])
+def test_a_probe_leases_a_gpu_before_it_measures(configfile, monkeypatch, capsys, device, gpus):
+    held, asked = [], []
+
+    @contextmanager
+    def lease(count, job):
+        asked.append((count, job))
+        held.append(count)
+        yield
+        held.pop()
+
+    def measure(config, folder, seconds):
+        assert held == [gpus]
+        return Probe("fp32", "random weights", 3, 0.5, 4.0)
+
+    monkeypatch.setattr("rlvr.plan.cli.lease_gpus", lease)
+    monkeypatch.setattr("rlvr.plan.probe.measure_steps", measure)
+    # The job has two; the probe measures in one process.
+    name = configfile(device=device, resources={"train_policy": {"gpu": 2}})
+    assert main(["plan", "--configfile", name, "--probe", "1", "--json", "plan.json"]) == 0
+    assert asked == [(gpus, "python -m rlvr plan --probe")]
+    assert not held
+    with open("plan.json") as file:
+        plan = json.load(file)
+    # 24 prompts × 8 responses × 4 tokens in half a second, on what was measured on.
+    assert plan["throughput"]["tokens_per_second"] == 24 * 8 * 4 / 0.5
+    assert plan["throughput"]["gpus"] == gpus
+    training = plan["hours"][0]
+    assert training["total"] * 3600 == pytest.approx(25 * 60 * 24 * 8 * 4 / (24 * 8 * 4 / 0.5))
+
+
+def test_jobs_with_gpus_of_unknown_hours_are_named(configfile, capsys):
+    resources = {"train_base_policy": {"gpu": 1}, "measure_updates": {"gpu": 2}}
+    name = configfile(device="cuda", resources=resources)
+    assert main(["plan", "--configfile", name, "--steps-per-hour", "60"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "without train_base_policy (1 × 1 GPU), measure_update_geometry (5 × 2 GPUs), which hold" in text
 
 
 @pytest.mark.parametrize(

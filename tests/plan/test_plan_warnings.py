@@ -7,7 +7,6 @@ import yaml
 from rlvr.config.load import load_config
 from rlvr.diagnostics.sparsity import movable_fraction
 from rlvr.models.weights import read_weights
-from rlvr.plan.memory import fewest_gpus, training_memory
 from rlvr.plan.movable import movable_shares
 from rlvr.plan.study import study_to_plan
 from rlvr.plan.warnings import find_warnings, normal_movable_fraction, too_large
@@ -91,18 +90,50 @@ def test_a_tracker_of_the_advantage_study_that_is_never_used(tmp_path):
     assert found[0].startswith("advantage.grpo.settings.min_count: a prompt gets 2.0 rewards")
 
 
+def said_of(study, rows, drawn, mode=0):
+    return list(too_large(study, study.modes[mode], rows, drawn, 80e9))
+
+
 def test_what_does_not_fit_is_said(tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump({"device": "cuda", "base": MATH_7B}))
     study = study_to_plan(load_config(file), "precision")
-    assert fewest_gpus(training_memory(study.policy.sizes, study.modes[0], study.load), 80e9) is None
-    (said,) = too_large(study, "fp32", 0, study.load.drawn_rows)
-    assert said.startswith("fp32: not even one row of 4,095 tokens can be trained on 1 GPU(s)")
-    assert [text.split(";")[1] for text in too_large(study, "fp32", 3, 100)] == [
+    assert [text.split(";")[1] for text in said_of(study, 3, 100)] == [
         " allowed: at most 3",
         " allowed: max_batch_rows of 100",
     ]
-    assert not list(too_large(study, "fp32", study.load.rows, study.load.drawn_rows))
+    assert not said_of(study, study.load.rows, study.load.drawn_rows)
+
+
+def test_where_the_weights_alone_do_not_fit_they_are_named_and_more_gpus(tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump({"device": "cuda", "base": MATH_7B}))
+    study = study_to_plan(load_config(file), "precision")
+    trained, drawn = said_of(study, 0, 0)
+    start = "fp32: not even one row of 4,095 tokens can be trained on 1 GPU: "
+    assert trained.startswith(start)
+    # Weights, gradients and state 121.8, base and engine 30.5 each, records 45.9.
+    assert "largest: Adam's moments 60.9" in trained
+    assert "more GPUs by precision.training.trainer.gpus" in trained
+    assert "probabilities of every pair" not in trained  # fp32 has no dropout
+    assert drawn.startswith("fp32: not even one row can be drawn on 1 GPU: ")
+    assert "of 72.0 in phase sampling (largest: Adam's moments 60.9, weights 30.5" in drawn
+
+
+def test_where_activations_or_logits_do_not_fit_their_keys_are_named(tmp_path):
+    file = tmp_path / "config.yaml"
+    training = {"training": {"trainer": {"gpus": 64}}, "modes": ["fp32", "bf16"]}
+    resources = {"train_policy": {"gpu": 64}}
+    changes = {"device": "cuda", "base": MATH_7B, "precision": training, "resources": resources}
+    file.write_text(yaml.safe_dump(changes))
+    study = study_to_plan(load_config(file), "precision")
+    (said,) = said_of(study, 0, study.load.drawn_rows, mode=1)
+    assert "can be trained on 64 GPUs: " in said
+    assert "What helps: precision.training.trainer.recompute_activations (dropout keeps" in said
+    assert "vocabulary_chunk" not in said  # responses have six tokens
+    alone = replace(study, name="alignment", processes=1)
+    (said,) = said_of(alone, 0, study.load.drawn_rows, mode=1)
+    assert "trainer.gpus" not in said
 
 
 def test_a_budget_of_tokens_is_planned_in_rows_of_the_longest(tmp_path):
@@ -113,8 +144,8 @@ def test_a_budget_of_tokens_is_planned_in_rows_of_the_longest(tmp_path):
     study = study_to_plan(load_config(file), "precision")
     assert (study.load.rows, study.load.tokens) == (3, 10_000)  # rows of at most 4,095 tokens
     assert (study.load.recompute_activations, study.load.vocabulary_chunk) == (True, 7)
-    (said,) = too_large(study, "fp32", 2, study.load.drawn_rows)
-    assert said.endswith("microbatches of 10000 tokens do not fit on 1 GPU(s); allowed: at most 8190")
+    (said,) = said_of(study, 2, study.load.drawn_rows)
+    assert said.endswith("microbatches of 10000 tokens do not fit on 1 GPU; allowed: at most 8190")
     assert replace(study.load, microbatch_tokens=100).tokens == 4095  # a longer row is alone
 
 

@@ -52,6 +52,31 @@ def test_passes_over_tokens_are_counted(tmp_path):
     assert grpo == Work("train_grpo_arm", 1, 0, 3 * 8 * 96 * 4 * 2.0)
 
 
+def test_selecting_problems_and_evaluating_elsewhere_by_hand(tmp_path):
+    policies = [{"name": name, "path": ".", "arm": name, "seed": 1} for name in ("one", "two")]
+    precision = {"perfectible": {"enabled": True, "samples": 40}, "external_policies": policies}
+    config = config_of(tmp_path, {"precision": precision})
+    work = {one.rule: one for one in study_work(config, "precision", 2.0)}
+    assert set(work) == {
+        "select_perfectible", "train_policy", "evaluate_policy", "evaluate_base", "evaluate_external"
+    }  # fmt: skip
+    assert work["select_perfectible"] == Work(
+        "select_perfectible", 1, 0, training_problems(config) * 40 * 2.0
+    )
+    # 8 samples of each problem, and one of at most 256 problems for the KL; no snapshots.
+    problems = [evaluation_problems(config, task) for task in ("add", "sub", "max", "rev", "sort", "rot")]
+    assert work["evaluate_external"] == Work("evaluate_external", 2, 0, 2 * sum(problems) * (8 + 1) * 2.0)
+    without = {one.rule for one in study_work(config_of(tmp_path, {}), "precision", 2.0)}
+    assert without == {"train_policy", "evaluate_policy", "evaluate_base"}
+
+
+def test_the_zero_shot_evaluation_by_hand(tmp_path):
+    config = config_of(tmp_path, {"alignment": {"validation": {"final_rows": 30}}})
+    zero_shot = study_work(config, "alignment", 2.0)[0]
+    prompts = len(config["alignment"]["prompts"])
+    assert zero_shot == Work("evaluate_zero_shot", prompts, 0, prompts * 30 * 2.0)
+
+
 def test_hours_by_hand():
     # 8 GPUs train at 800 tokens/s, so one evaluates at 100: 3.6 M tokens are 10 hours.
     evaluation = hours_of(Work("evaluate_policy", 5, 1, 3.6e6), 800, 8)

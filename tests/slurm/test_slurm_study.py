@@ -170,7 +170,7 @@ def test_a_cancelled_job_goes_on_in_a_new_job(project, seen):
 
 def test_gpus_reach_the_job(project, seen):
     assert fact(training(("bf16", 2))[0], "TresPerJob").endswith("gpu:1")
-    assert "GPUs given by the scheduler: " in log_of(project, ("bf16", 2))
+    assert re.search(r"leased GPU \d", log_of(project, ("bf16", 2)))
 
 
 def test_after_a_kill_of_snakemake_the_folder_is_locked(seen):

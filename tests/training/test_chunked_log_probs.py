@@ -118,3 +118,26 @@ def test_a_head_that_is_more_than_a_product_is_scored_whole_and_refuses_chunks(t
     assert entropies is None
     with pytest.raises(UserError, match=r"Cohere.*vocabulary_chunk to null"):
         model.label_scores(ids, labels, mask, Scoring(chunk=4))
+    parts = list(model.logits_in_parts(ids, mask, 4))
+    assert {len(part) for part in parts[:-1]} == {4}
+    torch.testing.assert_close(torch.cat(parts), model(ids).logits[mask])
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt_neox"])
+@pytest.mark.parametrize("compute", [torch.float32, torch.bfloat16])
+def test_logits_in_parts_are_those_of_a_whole_pass(tmp_path, family, compute):
+    """A model of the package's own, and one of transformers, with and without casts."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 4}
+    config = AutoConfig.for_model(family, vocab_size=VOCABULARY, eos_token_id=257, **sizes)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    model = load_policy(tmp_path, torch.float32, compute)
+    ids, _, mask = _batch()
+    with torch.no_grad():
+        parts, whole = list(model.logits_in_parts(ids, mask, 3)), model(ids).logits[mask]
+    assert [len(part) for part in parts] == [3] * (len(whole) // 3) + [len(whole) % 3] * bool(len(whole) % 3)
+    exact = compute == torch.float32
+    torch.testing.assert_close(
+        torch.cat(parts), whole, rtol=1e-5 if exact else 2**-7, atol=1e-5 if exact else 1e-2
+    )

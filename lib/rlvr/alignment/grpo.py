@@ -190,7 +190,7 @@ class _SeedTrainer:
         with trainer.open_engine() as engine:
             setting = trainer.setting(engine, judge, self.problems)
             state = trainer.restore()
-            validator = self.setup.validator(seed, common.validation.logged, self.config.microbatch_size)
+            validator = self.setup.validator(seed, common.validation.logged)
             broken = _Seed(trainer, setting, validator, self.job.settings.validate_every_steps).train(state)
         validation = close_validation(state.validation, common.collapse_share, broken)
         record = _record(trainer, state, validation[-1])

@@ -13,6 +13,7 @@ from rlvr.data.choice import choose_problems
 from rlvr.data.prepare import read_problems
 from rlvr.data.problem import Problem
 from rlvr.devices import check_dtypes, resolve_device
+from rlvr.evaluation.kl import MAX_LOGITS
 from rlvr.models.loading import load_tokenizer
 from rlvr.models.tokenizers import TextTokenizer
 from rlvr.precision import torch_dtype
@@ -62,7 +63,7 @@ class Setup:
         rows, dtype = self.common.generation.max_batch_rows, torch_dtype(self.common.mode.rollout)
         return open_engine(model, self.tokenizer, dtype, rows, self.device)
 
-    def validator(self, seed: int, logged: int, microbatch_size: int) -> Validator:
+    def validator(self, seed: int, logged: int) -> Validator:
         """See `Validator`."""
         return Validator(
             self.problems,
@@ -72,7 +73,7 @@ class Setup:
             seed,
             logged,
             self.tokenizer.pad_token_id,
-            microbatch_size,
+            max(1, MAX_LOGITS // len(self.tokenizer)),
         )
 
 

@@ -48,7 +48,7 @@ class SeedState:
 class SeedRun:
     """One seed in training: weights, optimiser, engine, judge, and where it stands.
 
-    `rows` of an update; the size of its microbatches also bounds how many responses are scored at once.
+    `rows` of an update.
     """
 
     def __init__(self, setup: Setup, job: SftJob | ExpertIterationJob, seed: int, judge: Judge, rows: int):
@@ -69,7 +69,7 @@ class SeedRun:
         )
         self.microbatch_size = math.ceil(rows / job.settings.gradient_accumulation_steps)
         logged = job.common.validation.logged
-        self.validator = setup.validator(seed, logged, self.microbatch_size)
+        self.validator = setup.validator(seed, logged)
         self.contract = DtypeContract(self.mode)
         self.contract.check_parameters(self.model)
         self.contract.check_rollout(self.engine.named_weights())

@@ -18,7 +18,6 @@ from rlvr.verify.verdict import Response, Verdict
 # (format reward, answer reward): the answer of a response without format is never read.
 CATEGORIES = ((1.0, 1.0), (1.0, 0.0), (0.0, 0.0))
 EXAMPLES = 10  # of each kind of failure
-MICROBATCH_ROWS = 64  # scored at once for the entropies
 
 Judged = tuple[Response, Problem, Verdict]
 
@@ -69,7 +68,7 @@ def evaluate_zero_shot(
     setup = Setup.open(job.common, base, validation)
     setup.configure(seed=0)
     model = trainable_policy(base, job.common.mode, setup.device)
-    validator = setup.validator(0, len(setup.final_problems), MICROBATCH_ROWS)
+    validator = setup.validator(0, len(setup.final_problems))
     with (
         setup.open_engine(model) as engine,
         _RecordingJudge(verification_workers, job.common.verification) as judge,

@@ -12,7 +12,7 @@ from rlvr.evaluation.records import KlResult
 from rlvr.policy import collate
 from rlvr.rollout.engine import Rollout
 
-# Logits of one model that are held at once, unless a single response has more: 2²⁴ float64 numbers are
+# Logits of one model that are held at once, unless a single position has more: 2²⁴ float64 numbers are
 # 134 MB, and some five tensors of that size live together.
 MAX_LOGITS = 2**24
 
@@ -32,8 +32,9 @@ def sequence_kl(
     input_ids: Int[Tensor, "B S"],
     labels: Int[Tensor, "B S"],
     response_mask: Bool[Tensor, "B S"],
+    positions: int,
 ) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"], Float[Tensor, " B"]]:
-    """(full, k1, k3) of each row, summed over its response tokens, in float64.
+    """(full, k1, k3) of each row, summed over its response tokens, in float64; so many positions at a time.
 
     float64 because differences of fp32 log-probabilities cancel where the policy has hardly moved.
 
@@ -41,13 +42,22 @@ def sequence_kl(
     sampled token. k3: Σ_t (r − 1 − log r), r = π₀/π (Schulman 2020, "Approximating KL divergence"). Unbiased
     only for responses sampled from π at temperature 1.
     """
-    # One row per response token: prompts and padding are most of the positions, and count for nothing.
-    log_p = torch.log_softmax(policy(input_ids).logits[response_mask], dim=-1, dtype=torch.float64)
-    log_q = torch.log_softmax(base(input_ids).logits[response_mask], dim=-1, dtype=torch.float64)
+    # Of response tokens only: prompts and padding are most of the positions, and count for nothing.
+    logits = (model.logits_in_parts(input_ids, response_mask, positions) for model in (policy, base))
+    parts = zip(*logits, labels[response_mask].split(positions), strict=True)
+    terms = zip(*(_token_terms(*part) for part in parts), strict=True)
+    return tuple(_row_sums(torch.cat(term), response_mask) for term in terms)
+
+
+def _token_terms(
+    of_policy: Float[Tensor, "N V"], of_base: Float[Tensor, "N V"], labels: Int[Tensor, " N"]
+) -> tuple[Float[Tensor, " N"], Float[Tensor, " N"], Float[Tensor, " N"]]:
+    """(full, k1, k3) of each position, from both models' logits."""
+    log_p = torch.log_softmax(of_policy, dim=-1, dtype=torch.float64)
+    log_q = torch.log_softmax(of_base, dim=-1, dtype=torch.float64)
     full = (log_p.exp() * (log_p - log_q)).sum(-1)
-    log_ratio = (log_q - log_p).gather(-1, labels[response_mask].unsqueeze(-1)).squeeze(-1)
-    terms = (full, -log_ratio, torch.expm1(log_ratio) - log_ratio)
-    return tuple(_row_sums(term, response_mask) for term in terms)
+    log_ratio = (log_q - log_p).gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+    return full, -log_ratio, torch.expm1(log_ratio) - log_ratio
 
 
 def _row_sums(terms: Float[Tensor, " N"], mask: Bool[Tensor, "B S"]) -> Float[Tensor, " B"]:
@@ -68,7 +78,8 @@ def measure_kl(
 ) -> list[ResponseKl]:
     """KL of each rollout, in order; equal responses to a prompt are computed once.
 
-    Rows are batched so that logits stay within `MAX_LOGITS`.
+    Rows are batched so that all their logits would stay within `MAX_LOGITS`; those of a row that has more do
+    not exist together.
     """
     order = sorted(
         {(r.prompt_ids, r.token_ids) for r in rollouts}, key=lambda pair: (sum(map(len, pair)), pair)
@@ -80,7 +91,8 @@ def measure_kl(
         part, order = order[-count:], order[:-count]
         prompts, responses = zip(*part, strict=True)
         tokens = collate(prompts, responses, pad_id)
-        sums = sequence_kl(policy, base, **{name: tensor.to(device) for name, tensor in tokens.items()})
+        on_device = {name: tensor.to(device) for name, tensor in tokens.items()}
+        sums = sequence_kl(policy, base, **on_device, positions=max(1, MAX_LOGITS // vocabulary))
         rows = zip(*(term.tolist() for term in sums), strict=True)
         results.update((pair, ResponseKl(*row)) for pair, row in zip(part, rows, strict=True))
     return [results[r.prompt_ids, r.token_ids] for r in rollouts]

@@ -29,6 +29,7 @@ from rlvr.evaluation.sampling import (
     summarise,
 )
 from rlvr.models.loading import load_policy, load_tokenizer
+from rlvr.models.weights import copy_weights, read_weights
 from rlvr.precision import torch_dtype
 from rlvr.rollout.batched import BatchedEngine
 from rlvr.rollout.engine import GenerationRequest, Rollout, RolloutEngine, SamplingParams
@@ -107,11 +108,15 @@ class Evaluation:
         require_dtypes(path, "evaluation", self.job.dtype, policy.named_parameters())
         return policy
 
-    def open(self, policy: nn.Module) -> BatchedEngine:
+    def become(self, path: str) -> None:
+        """Give the policy the weights of another folder, in place: a second one might not fit beside it."""
+        copy_weights(read_weights(path), dict(self.policy.named_parameters()))
+
+    def open(self) -> BatchedEngine:
         """An engine that samples from the policy's own weights; DtypeMismatch if they are not as told."""
         rows = self.job.max_batch_rows
         dtype = torch_dtype(self.job.dtype)
-        engine = open_engine(policy, self.tokenizer, dtype, rows, self.device, share_weights=True)
+        engine = open_engine(self.policy, self.tokenizer, dtype, rows, self.device, share_weights=True)
         require_dtypes("the engine", "evaluation", self.job.dtype, engine.named_weights())
         return engine
 
@@ -140,7 +145,7 @@ class Evaluation:
             "%s: accuracy %.4f of %d problems × %d samples", task, result.accuracy, len(chosen), samples
         )
         if job.kl is not None:
-            kl, records = self.measure_kl(task, chosen, self.policy, "kl", session)
+            kl, records = self.measure_kl(task, chosen, "kl", session)
             logger.info("%s: KL to the base %.4f nats a response", task, kl.full)
             findings.kl.append(asdict(kl))
             findings.kl_samples += records
@@ -158,16 +163,15 @@ class Evaluation:
         step: int,
         task: str,
         problems: list[Problem],
-        policy: nn.Module,
         session: Session,
     ) -> None:
-        """Accuracy and KL of `policy`, the run after `step` steps, on one task; appended to the findings."""
+        """Accuracy and KL of the policy, the run after `step` steps, on one task; append to the findings."""
         config, samples = self.job.tasks[task], self.snapshot_samples(task)
         chosen = choose_problems(problems, config.rows, self.job.evaluation_seed)
         purpose = f"accuracy of step {step}"
         rollouts, verdicts = self.sample(task, chosen, samples, purpose, session)
         scored = summarise(task, chosen, samples, rollouts, verdicts, config.pass_at)
-        kl, _ = self.measure_kl(task, chosen, policy, f"kl of step {step}", session)
+        kl, _ = self.measure_kl(task, chosen, f"kl of step {step}", session)
         session.findings.drift.append(asdict(Snapshot(step, scored, kl)))
         session.findings.unfinished = {}
         logger.info("step %d, %s: accuracy %.4f, KL %.4f nats", step, task, scored.accuracy, kl.full)
@@ -208,11 +212,10 @@ class Evaluation:
         self,
         task: str,
         scored: list[Problem],
-        policy: nn.Module,
         purpose: str,
         session: Session,
     ) -> tuple[KlResult, list[dict[str, Any]]]:
-        """KL of the session's `policy` to the base on one task, and a record per response."""
+        """KL of the policy to the base on one task, and a record per response."""
         job, config = self.job, self.job.tasks[task]
         samples = job.kl.samples
         chosen = choose_problems(scored, job.kl.problems, job.evaluation_seed + 1)
@@ -222,7 +225,12 @@ class Evaluation:
                 chosen, job.templates[task], samples, params, session.engine, self.stream(task, purpose)
             )
             divergences = measure_kl(
-                policy, self.base, rollouts, self.tokenizer.pad_token_id, len(self.tokenizer), self.device
+                self.policy,
+                self.base,
+                rollouts,
+                self.tokenizer.pad_token_id,
+                len(self.tokenizer),
+                self.device,
             )
         records = [
             {

@@ -65,7 +65,7 @@ def _sample_policy(
 ) -> None:
     """Everything that is sampled from the policy itself and is not in `findings` yet."""
     done = {record["task"] for record in findings.tasks}
-    with evaluation.open(evaluation.policy) as engine:
+    with evaluation.open() as engine:
         for task, own in problems.items():
             if task not in done:
                 evaluation.evaluate_task(task, own, Session(engine, judge, findings, save))
@@ -80,17 +80,20 @@ def _sample_snapshots(
     findings: Findings,
     save: Callable[[], None],
 ) -> None:
-    """Everything that is sampled from the snapshots before the last step and is not in `findings` yet."""
+    """Everything that is sampled from the snapshots before the last step and is not in `findings` yet.
+
+    The policy has a snapshot's weights afterwards.
+    """
     done = {(record["step"], record["scored"]["task"]) for record in findings.drift}
     for step in sorted(int(snapshot.name.removeprefix("step")) for snapshot in folder.glob("step*")):
         # The last step is the policy itself, whose records are there already.
         left = {task: own for task, own in problems.items() if (step, task) not in done}
         if not left or step == evaluation.job.steps:
             continue
-        policy = evaluation.load(str(folder / f"step{step}"))
-        with evaluation.open(policy) as engine:
+        evaluation.become(str(folder / f"step{step}"))
+        with evaluation.open() as engine:
             for task, own in left.items():
-                evaluation.evaluate_snapshot(step, task, own, policy, Session(engine, judge, findings, save))
+                evaluation.evaluate_snapshot(step, task, own, Session(engine, judge, findings, save))
                 save()
 
 
@@ -104,6 +107,7 @@ def _evaluate(job: EvaluationJob, files: EvaluationFiles, verification_workers: 
     with Judge(verification_workers, job.verification) as judge, noted_sigterm() as sigterm:
         save = _checkpointing(files.checkpoints, findings, identity, sigterm)
         _sample_policy(evaluation, problems, judge, findings, save)
+        policy_hash = weight_hash(evaluation.policy.named_parameters())
         if files.snapshots is not None:
             _sample_snapshots(evaluation, Path(files.snapshots), problems, judge, findings, save)
     if is_orphan():
@@ -112,7 +116,7 @@ def _evaluate(job: EvaluationJob, files: EvaluationFiles, verification_workers: 
     result = SuiteResult(
         run=RunLabel(job.arm, job.seed, job.rep),
         suite=job.suite,
-        weight_hash=weight_hash(evaluation.policy.named_parameters()),
+        weight_hash=policy_hash,
         tasks=tuple(build(TaskResult, record) for record in findings.tasks),
         kl=tuple(build(KlResult, record) for record in findings.kl),
         weight_change=evaluation.weight_change(),

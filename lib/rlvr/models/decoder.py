@@ -6,6 +6,7 @@ Exceptions, as in transformers: RMSNorm's statistics, RoPE's angles and softmax 
 Batches are right-padded: positions count from 0, and the causal mask is enough.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -209,6 +210,11 @@ class Decoder(nn.Module):
     def forward(self, input_ids: Tensor, dropout: AttentionDropout | None = None) -> DecoderOutput:
         """Logits of right-padded (B, S) ids; dropout only where the caller trains."""
         return DecoderOutput(self.head(self.hidden(input_ids, dropout)))
+
+    def logits_in_parts(self, input_ids: Tensor, mask: Tensor, positions: int) -> Iterator[Tensor]:
+        """Logits (N, V) where `mask` (B, S) is true, row after row, of so many positions at a time."""
+        for part in self.hidden(input_ids)[mask].split(positions):
+            yield self.head(part)
 
     def label_scores(
         self,

@@ -1,7 +1,7 @@
 """Models of architectures that `rlvr.models.decoder` does not have, computed by transformers."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ def load_transformers_model(
 ) -> nn.Module:
     """Weights in `master`, and torch's autocast to `compute` where the two differ.
 
-    It has the methods `label_scores`, without dropout, and `attention_kernel` of `Decoder`.
+    It has the methods `label_scores`, without dropout, `logits_in_parts` and `attention_kernel` of `Decoder`.
     """
     from transformers import AutoModelForCausalLM
 
@@ -30,6 +30,7 @@ def load_transformers_model(
     if logits_fp32:
         model.forward = _with_fp32_logits(model.forward)
     model.label_scores = scorer
+    model.logits_in_parts = scorer.logits_in_parts
     model.attention_kernel = lambda dropout: f"transformers: {model.config._attn_implementation}"
     return model
 
@@ -45,7 +46,7 @@ def _with_fp32_logits(forward: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _LabelScores:
-    """`Decoder.label_scores` of a model: from its last hidden states, where its head is a plain product.
+    """`Decoder.label_scores` and `logits_in_parts` of a model, where its head is a plain product.
 
     Some architectures scale or cap their logits; those are computed for all positions at once.
     """
@@ -71,11 +72,9 @@ class _LabelScores:
     ) -> tuple[Tensor, Tensor | None]:
         """See `Decoder.label_scores`; UserError for chunks where the head is more than a product."""
         if self._plain:
-            with self._autocast:
-                hidden = self._model.base_model(input_ids, use_cache=False)[0]
             linear = self._model.get_output_embeddings()
             head = Head(linear.weight, linear.bias, self._compute, self._logits_fp32)
-            return label_scores(head, hidden.to(self._compute), labels, mask, scoring)
+            return label_scores(head, self._hidden(input_ids), labels, mask, scoring)
         if scoring.chunk is not None:
             raise UserError(
                 f"{type(self._model).__name__} does more than one product to its logits, so they cannot be "
@@ -83,3 +82,18 @@ class _LabelScores:
             )
         logits = self._model.forward(input_ids, use_cache=False).logits
         return scores_of_logits(logits, labels, mask, scoring)
+
+    def logits_in_parts(self, input_ids: Tensor, mask: Tensor, positions: int) -> Iterator[Tensor]:
+        """See `Decoder.logits_in_parts`; all exist at once where the head is more than a product."""
+        if not self._plain:
+            yield from self._model.forward(input_ids, use_cache=False).logits[mask].split(positions)
+            return
+        head = self._model.get_output_embeddings()
+        for part in self._hidden(input_ids)[mask].split(positions):
+            with self._autocast:
+                logits = head(part)
+            yield logits.float() if self._logits_fp32 else logits
+
+    def _hidden(self, input_ids: Tensor) -> Tensor:
+        with self._autocast:
+            return self._model.base_model(input_ids, use_cache=False)[0].to(self._compute)

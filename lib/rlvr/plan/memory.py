@@ -1,26 +1,40 @@
 """Memory of one training job, part by part, in the precision mode's dtypes.
 
 The parts are those of `rlvr.training`: what stays, and what each phase of a step adds. Sizes of activations
-are what torch keeps for the backward pass of `rlvr.models.decoder`; docs/plan.md has the formulas and
+are what torch keeps for the backward pass of `rlvr.models.decoder`; what several GPUs divide, and what each
+of them gathers, is what `rlvr.models.sharding` has FSDP2 do. docs/plan.md has the formulas and
 docs/performance.md the measured peaks beside them.
 """
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
 
 from rlvr.models.decoder_config import DecoderConfig
+from rlvr.plan.activations import (
+    BYTES,
+    PAIR_WORK,
+    Device,
+    backward_per_token,
+    kept_per_pair,
+    kept_per_token,
+    passing_per_token,
+    widened,
+)
+from rlvr.plan.parts import JobMemory, Part, worst_moment
+from rlvr.plan.sampling import CACHE, DRAWING, SamplingLoad, sampling_parts
 from rlvr.plan.shapes import layer_sizes, tensor_sizes
 from rlvr.precision import PrecisionMode
 
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-# Rows this short are attended to in the explicit form on a CPU (rlvr.models.attention.SHORT).
-SHORT = 128
 # Elements that the optimiser and the comparison of weights take at a time.
 _OPTIMIZER_BUCKET = {"cpu": 2**17, "cuda": 2**24}
 _COMPARED = 2**22
+# Bytes of a logit while it is scored with its entropy, in fp32: logits, log-probabilities, and for the
+# entropy their exponential, a clamped copy and the product.
+SCORED = 20
 
-Phase = Literal["always", "sampling", "scoring", "backward", "optimiser", "comparing"]
-PHASES: tuple[Phase, ...] = ("sampling", "scoring", "backward", "optimiser", "comparing")
+# The backward pass begins at the head and ends at the embeddings.
+SAMPLING, SCORING, OPTIMISER, COMPARING = "sampling", "scoring", "optimiser", "comparing"
+HEAD, LAYERS, END = "backward (head)", "backward", "backward (end)"
+PHASES = (SAMPLING, SCORING, HEAD, LAYERS, END, OPTIMISER, COMPARING)
 
 
 @dataclass(frozen=True)
@@ -28,7 +42,9 @@ class TrainingLoad:
     """What a job computes at a time: `rows` of a microbatch, `drawn_rows` sampled together.
 
     `prompt` and `response` are the longest, in tokens; `samples` of one prompt. `tracked`: weights of each
-    tensor whose updates are summed up. The last three: see `rlvr.config.precision.TrainerConfig`.
+    tensor whose updates are summed up. The next three: see `rlvr.config.precision.TrainerConfig`.
+    `accumulates`: whether an update sums up several microbatches. `one_update`: whether a step makes a single
+    one, whose own pass then has the log-probabilities of before it, where the mode leaves them to it.
     """
 
     rows: int
@@ -38,10 +54,12 @@ class TrainingLoad:
     response: int
     top_p: float
     tracked: int
-    device: Literal["cpu", "cuda"]
+    device: Device
     microbatch_tokens: int | None = None
     recompute_activations: bool = False
     vocabulary_chunk: int | None = None
+    accumulates: bool = True
+    one_update: bool = False
 
     @property
     def positions(self) -> int:
@@ -61,78 +79,40 @@ class TrainingLoad:
         together = min(self.rows * self.response, self.tokens)
         return together if self.vocabulary_chunk is None else min(together, self.vocabulary_chunk)
 
-
-@dataclass(frozen=True)
-class Part:
-    """Bytes of one thing. `sharded`: divided among GPUs by FSDP; the other parts are needed on each."""
-
-    name: str
-    size: int
-    phase: Phase
-    sharded: bool
-
-    def on_each_of(self, gpus: int) -> float:
-        """Bytes on one of so many GPUs."""
-        return self.size / gpus if self.sharded else self.size
-
-
-@dataclass(frozen=True)
-class TrainingMemory:
-    """The parts of one job, and the bytes of what FSDP gathers at a time where there are several GPUs."""
-
-    parts: tuple[Part, ...]
-    gathered: int
-
-    def largest(self, name: str) -> int:
-        """Bytes of a part on one device, in the phase that has most of it; 0 if the mode has none."""
-        own = [part for part in self.parts if part.name == name]
-        lasting = sum(part.size for part in own if part.phase == "always")
-        return lasting + max((part.size for part in own if part.phase != "always"), default=0)
-
-    def is_sharded(self, name: str) -> bool:
-        """Whether a part is divided among GPUs."""
-        return any(part.sharded for part in self.parts if part.name == name)
-
-    @property
-    def trained(self) -> int:
-        """Weights, gradients and the optimiser's state."""
-        return sum(part.size for part in self.parts if part.name in TRAINED)
-
-    def in_phase(self, phase: Phase, gpus: int = 1) -> float:
-        """Bytes on each GPU in a phase of a step, with what stays."""
-        found = sum(part.on_each_of(gpus) for part in self.parts if part.phase in ("always", phase))
-        return found + (self.gathered if gpus > 1 else 0)
-
-    def peak_phase(self, gpus: int = 1) -> Phase:
-        """The phase that needs most."""
-        return max(PHASES, key=lambda phase: self.in_phase(phase, gpus))
-
-    def peak(self, gpus: int = 1) -> float:
-        """The most bytes on each GPU."""
-        return self.in_phase(self.peak_phase(gpus), gpus)
+    def sampling(self, number: int) -> SamplingLoad:
+        """What is drawn together, by an engine whose numbers have so many bytes."""
+        return SamplingLoad(
+            self.drawn_rows, self.samples, self.prompt, self.response, self.top_p, number, self.device
+        )
 
 
 WEIGHTS, GRADIENTS, MOMENTS, COMPENSATION = "weights", "gradients", "Adam's moments", "Kahan compensation"
 TRAINED = (WEIGHTS, GRADIENTS, MOMENTS, COMPENSATION)
 BASE, ENGINE, RECORD = "base policy (KL)", "rollout engine", "records of the weights"
-CACHE, DRAWING, COPY = "key-value cache", "drawing of tokens", "weights in compute dtype"
+COPY, GATHERED = "weights in compute dtype", "gathered from other GPUs"
 ACTIVATIONS, LOGITS, WORK = "activations", "logits", "working buffers"
 NAMES = (*TRAINED, BASE, ENGINE, RECORD, COPY, CACHE, DRAWING, ACTIVATIONS, LOGITS, WORK)
 
 
-def training_memory(sizes: DecoderConfig, mode: PrecisionMode, load: TrainingLoad) -> TrainingMemory:
+def training_memory(sizes: DecoderConfig, mode: PrecisionMode, load: TrainingLoad) -> JobMemory:
     """Every part of a job that trains a policy of these sizes in a mode."""
-    compute, reduce = BYTES[mode.compute], BYTES[mode.reduce]
-    unit = max(sum(layer_sizes(sizes)), sizes.vocab_size * sizes.hidden_size)
     parts = (
         *_lasting(sizes, mode, load),
-        *_sampling(sizes, mode, load),
+        *_gradients(sizes, mode, load),
+        *sampling_parts(sizes, load.sampling(BYTES[mode.rollout]), SAMPLING),
         *_scoring(sizes, mode, load),
-        *_backward(sizes, mode, load),
+        *_of_head(sizes, mode, load),
+        *_of_layers(sizes, mode, load),
+        *_end(sizes, mode, load),
         *_updating(sizes, mode, load),
+        *_gathered(sizes, mode),
     )
-    # Two layers in the compute dtype (one is prefetched) and the gradient of one before it is scattered.
-    return TrainingMemory(tuple(part for part in parts if part.size), unit * (2 * compute + reduce))
+    return JobMemory(tuple(part for part in parts if part.size), PHASES)
+
+
+def trained_bytes(memory: JobMemory) -> int:
+    """Weights, gradients and the optimiser's state."""
+    return sum(memory.largest(name) for name in TRAINED)
 
 
 def _lasting(sizes: DecoderConfig, mode: PrecisionMode, load: TrainingLoad) -> tuple[Part, ...]:
@@ -140,66 +120,108 @@ def _lasting(sizes: DecoderConfig, mode: PrecisionMode, load: TrainingLoad) -> t
     count, master = sum(tensors), BYTES[mode.master]
     # Intended update and start in fp32, and the coordinate in int64.
     tracked = sum(min(load.tracked, size) for size in tensors) * 16
-    named = {
+    divided = {
         WEIGHTS: count * master,
-        GRADIENTS: count * BYTES[mode.reduce],
         MOMENTS: count * 2 * BYTES[mode.optimizer_state],
         COMPENSATION: count * master if mode.write_back == "kahan" else 0,
         BASE: count * BYTES[mode.compute],
-        ENGINE: count * BYTES[mode.rollout],
         RECORD: count * BYTES["bfloat16"] + tracked,
     }
-    return tuple(Part(name, size, "always", sharded=True) for name, size in named.items())
-
-
-def _sampling(sizes: DecoderConfig, mode: PrecisionMode, load: TrainingLoad) -> tuple[Part, ...]:
-    number, rows = BYTES[mode.rollout], load.drawn_rows
-    slot = 2 * sizes.kv_heads * sizes.head_dim * number
-    # A layer exists twice while rows leave the batch, and once with every query head's keys and values.
-    copied = slot + 2 * sizes.heads * sizes.head_dim * number
-    cache = rows * load.positions * (sizes.layers * slot + copied)
-    prompts = -(-rows // load.samples)
-    prefill = prompts * load.prompt * _saved_per_token(sizes, number, load)
-    # fp32 logits twice, then probabilities as float64 and int64; sorted ones and their sums besides.
-    drawing = rows * sizes.vocab_size * (28 if load.top_p == 1 else 56)
     return (
-        Part(CACHE, cache, "sampling", sharded=False),
-        Part(DRAWING, drawing + prefill, "sampling", sharded=False),
+        *(Part(name, size, PHASES, "divided") for name, size in divided.items()),
+        # The copy of the weights before the step.
+        Part(RECORD, count * master, PHASES[PHASES.index(SCORING) :], "divided"),
+        Part(ENGINE, count * BYTES[mode.rollout], PHASES),
     )
+
+
+def _gradients(sizes: DecoderConfig, mode: PrecisionMode, load: TrainingLoad) -> tuple[Part, ...]:
+    """They are dropped where an update begins, so its first microbatch has none before its backward pass."""
+    reduce = BYTES[mode.reduce]
+    empty = () if load.accumulates else (HEAD, LAYERS)
+    size, phases = sum(tensor_sizes(sizes)) * reduce, tuple(phase for phase in PHASES if phase not in empty)
+    of_head = _head(sizes) * reduce
+    # FSDP divides the gradients of head and embeddings at the end of the backward pass.
+    alone = Part(GRADIENTS, of_head, (LAYERS,), "gathered" if load.accumulates else "whole")
+    return Part(GRADIENTS, size, phases, "divided"), alone
 
 
 def _scoring(sizes: DecoderConfig, mode: PrecisionMode, load: TrainingLoad) -> tuple[Part, ...]:
-    """Log-probabilities and entropies before the update, without gradients: one layer's activations."""
-    # Logits, log-probabilities, and for the entropy their exponential, a clamped copy and the product.
+    """Log-probabilities and entropies before the update, without gradients and dropout."""
+    number = BYTES[mode.compute]
+    pair = kept_per_pair(number, load.device, load.positions, dropout=False)
+    pair += PAIR_WORK if pair else 0
+    passing = passing_per_token(sizes, number, load.device) + pair * sizes.heads * load.positions
     return (
-        _kept_weights(sizes, mode, "scoring"),
-        Part(ACTIVATIONS, _saved(sizes, mode, load), "scoring", sharded=False),
-        Part(LOGITS, load.scored * sizes.vocab_size * 20, "scoring", sharded=False),
+        Part(COPY, _head(sizes) * _cast(mode, load), (SCORING,)),
+        Part(ACTIVATIONS, load.tokens * passing, (SCORING,)),
+        Part(LOGITS, load.scored * sizes.vocab_size * SCORED, (SCORING,)),
     )
 
 
-def _backward(sizes: DecoderConfig, mode: PrecisionMode, load: TrainingLoad) -> tuple[Part, ...]:
-    compute, count = BYTES[mode.compute], sum(tensor_sizes(sizes))
-    widened = _widened(load, compute)
-    copy = count * ((compute if mode.compute != mode.master else 0) + (4 if widened else 0))
-    # One layer more than are kept: its gradients, while they are computed.
-    kept = 1 if load.recompute_activations else sizes.layers
-    activations = (kept + 1) * _saved(sizes, mode, load)
-    if load.recompute_activations:  # the input of each layer
-        activations += sizes.layers * load.tokens * sizes.hidden_size * compute
-    # Log-probabilities and the gradients of them and of the logits, all in fp32.
-    logits = load.scored * sizes.vocab_size * 12
-    gradient = max(tensor_sizes(sizes)) * (4 + BYTES[mode.reduce])
-    if load.vocabulary_chunk is not None:
-        logits += load.scored * sizes.vocab_size * 4  # which are computed again
-        # The head's gradient is summed up in fp32, and what is added to it has that dtype too.
-        gradient += sizes.vocab_size * sizes.hidden_size * (8 if compute == BYTES["bfloat16"] else 4)
+def _of_head(sizes: DecoderConfig, mode: PrecisionMode, load: TrainingLoad) -> tuple[Part, ...]:
+    """The forward pass ends, and the backward pass begins, with all activations and the logits."""
+    number, cast, head = BYTES[mode.compute], _cast(mode, load), _head(sizes)
+    # The last norm, and the positions that are scored: fp32 input; normalised, scaled, chosen, its gradient.
+    last = load.tokens * sizes.hidden_size * (4 + 4 * number)
+    of_layers = 0 if load.recompute_activations else sizes.layers * sum(layer_sizes(sizes))
+    logits, gradient = _logits(sizes, mode, load)
     return (
-        _kept_weights(sizes, mode, "backward"),
-        Part(COPY, copy, "backward", sharded=True),
-        Part(ACTIVATIONS, activations, "backward", sharded=False),
-        Part(LOGITS, logits, "backward", sharded=False),
-        Part(WORK, gradient, "backward", sharded=False),
+        Part(COPY, (head + of_layers) * cast, (HEAD,)),
+        Part(ACTIVATIONS, _kept(sizes, mode, load) + last, (HEAD,)),
+        Part(LOGITS, logits, (HEAD,)),
+        Part(WORK, gradient, (HEAD,)),
+    )
+
+
+def _logits(sizes: DecoderConfig, mode: PrecisionMode, load: TrainingLoad) -> tuple[int, int]:
+    """Bytes of the logits, and of the gradient of the head beside them, at the worst moment."""
+    number, reduce, head = BYTES[mode.compute], BYTES[mode.reduce], _head(sizes)
+    count = load.scored * sizes.vocab_size
+    forward = count * SCORED if scores_itself(mode, load) else 0, 0
+    if load.vocabulary_chunk is None:
+        # Log-probabilities and the gradients of them and of the logits, in fp32; then the gradient of the
+        # product, and of the head in its dtype and in that of the sum.
+        return worst_moment(forward, (count * 12, 0), (count * number, head * (number + reduce)))
+    # The same, beside the product, which is computed again, and the gradient of the chunk before; the head's
+    # gradient is summed up in fp32, and 16-bit products come in fp32 to be added.
+    return worst_moment(
+        forward,
+        (count * (12 + 2 * number), head * 4),
+        (count * number, head * (4 + 4 * (number == BYTES["bfloat16"]))),
+        (count * number, head * (4 + number + reduce)),
+    )
+
+
+def scores_itself(mode: PrecisionMode, load: TrainingLoad) -> bool:
+    """Whether an update's own pass computes the entropies too (`rlvr.training.batch.is_on_policy`)."""
+    return load.one_update and not mode.dropout.rate and mode.importance_cap is None
+
+
+def _of_layers(sizes: DecoderConfig, mode: PrecisionMode, load: TrainingLoad) -> tuple[Part, ...]:
+    """The backward pass comes to the first layer, when the activations of all are still there."""
+    of_layer, cast = sum(layer_sizes(sizes)), _cast(mode, load)
+    held = _kept(sizes, mode, load) + _layer_work(sizes, mode, load)
+    if load.recompute_activations:
+        held += _saved(sizes, mode, load)
+    return (
+        Part(COPY, (1 if load.recompute_activations else sizes.layers) * of_layer * cast, (LAYERS,)),
+        Part(ACTIVATIONS, held, (LAYERS,)),
+        Part(WORK, _weight_gradient(sizes, mode), (LAYERS,)),
+    )
+
+
+def _end(sizes: DecoderConfig, mode: PrecisionMode, load: TrainingLoad) -> tuple[Part, ...]:
+    """The last layer, and then the embeddings, whose gradient has a row for every token."""
+    last_layer = _saved(sizes, mode, load) + _layer_work(sizes, mode, load)
+    of_input = load.tokens * sizes.hidden_size * BYTES[mode.compute]
+    activations, gradient = worst_moment(
+        (last_layer, _weight_gradient(sizes, mode)), (of_input, _head(sizes) * BYTES[mode.reduce])
+    )
+    return (
+        Part(COPY, sum(layer_sizes(sizes)) * _cast(mode, load), (END,)),
+        Part(ACTIVATIONS, activations, (END,)),
+        Part(WORK, gradient, (END,)),
     )
 
 
@@ -210,77 +232,69 @@ def _updating(sizes: DecoderConfig, mode: PrecisionMode, load: TrainingLoad) -> 
     noise = max(largest, bucket) * 6 if mode.write_back == "stochastic" else 0
     disturbed = 12 * largest if mode.gradient_noise else 4 * largest
     return (
-        _kept_weights(sizes, mode, "optimiser"),
-        Part(WORK, max(disturbed, 24 * bucket + noise), "optimiser", sharded=False),
-        _kept_weights(sizes, mode, "comparing"),
-        Part(WORK, 24 * max(largest, min(_COMPARED, sum(tensor_sizes(sizes)))), "comparing", sharded=False),
+        Part(WORK, max(disturbed, 24 * bucket + noise), (OPTIMISER,)),
+        Part(WORK, 24 * max(largest, min(_COMPARED, sum(tensor_sizes(sizes)))), (COMPARING,)),
     )
 
 
-def _kept_weights(sizes: DecoderConfig, mode: PrecisionMode, phase: Phase) -> Part:
-    """The copy of the weights before the step, from scoring to the comparison."""
-    return Part(RECORD, sum(tensor_sizes(sizes)) * BYTES[mode.master], phase, sharded=True)
+def _gathered(sizes: DecoderConfig, mode: PrecisionMode) -> tuple[Part, ...]:
+    """What each GPU holds of the others' share, in the dtype in which it is stored.
 
-
-def _widened(load: TrainingLoad, number: int) -> bool:
-    """Whether products go through fp32: 16-bit numbers on a CPU, unless it has the instructions."""
-    return load.device == "cpu" and number == BYTES["bfloat16"]
-
-
-def _saved_per_token(sizes: DecoderConfig, number: int, load: TrainingLoad) -> int:
-    """Bytes that one layer keeps of a token for the backward pass, attention's square matrices apart.
-
-    In fp32 on a GPU attention reads a copy of keys and values for each query head, see `attend_on_gpu`.
+    Embeddings, head and last norm from the beginning of a pass to its end; a layer, the next one, and that
+    one's buffer. In the backward pass the gradients of a layer and the buffer that sums up those of the one
+    before; at the end, of embeddings and head.
     """
-    hidden, mlp = sizes.hidden_size, sizes.mlp_size
-    queries, keys = sizes.heads * sizes.head_dim, sizes.kv_heads * sizes.head_dim
-    norms = 2 * hidden * (4 + 2 * number)  # fp32 input; normalised; scaled, which the products read
-    read = queries if load.device == "cuda" and number == BYTES["float32"] else keys
-    attention = number * (queries + 2 * read + 2 * queries)  # rotated heads; mixed values and their layout
-    products = 4 * number * mlp
-    fp32_inputs = 4 * (5 * hidden + queries + mlp) if _widened(load, number) else 0
-    return norms + attention + products + 4 * sizes.heads + fp32_inputs
+    of_layer, root = sum(layer_sizes(sizes)), _root(sizes)
+    master, reduce = BYTES[mode.master], BYTES[mode.reduce]
+    sizes_of = {
+        SCORING: (root + 3 * of_layer) * max(master, BYTES[mode.compute]),  # of the policy or the base
+        HEAD: (root + 2 * of_layer) * master,
+        LAYERS: (root + 3 * of_layer) * master + 2 * of_layer * reduce,
+        END: 2 * root * reduce,
+    }
+    return tuple(Part(GATHERED, size, (phase,), "gathered") for phase, size in sizes_of.items())
+
+
+def _head(sizes: DecoderConfig) -> int:
+    """Elements of the head, or of the embeddings."""
+    return sizes.vocab_size * sizes.hidden_size
+
+
+def _root(sizes: DecoderConfig) -> int:
+    """Elements of what belongs to no layer."""
+    return sum(tensor_sizes(sizes)) - sizes.layers * sum(layer_sizes(sizes))
+
+
+def _cast(mode: PrecisionMode, load: TrainingLoad) -> int:
+    """Bytes of each weight in the copy that products read; 0 where they read the weights themselves."""
+    if widened(load.device, BYTES[mode.compute]):
+        return BYTES["float32"]
+    return BYTES[mode.compute] if mode.compute != mode.master else 0
+
+
+def _weight_gradient(sizes: DecoderConfig, mode: PrecisionMode) -> int:
+    """The largest gradient of a layer's weight as it is computed, and in the dtype in which it is added."""
+    return max(layer_sizes(sizes)) * (BYTES[mode.compute] + BYTES[mode.reduce])
 
 
 def _saved(sizes: DecoderConfig, mode: PrecisionMode, load: TrainingLoad) -> int:
     """Bytes that one layer keeps of a microbatch."""
-    number, positions = BYTES[mode.compute], load.positions
-    per_token, pair = _saved_per_token(sizes, number, load), _saved_per_pair(mode, load)
-    return load.tokens * (per_token + pair * sizes.heads * positions)
-
-
-def _saved_per_pair(mode: PrecisionMode, load: TrainingLoad) -> int:
-    """Bytes kept of each pair of positions in each head; 0 where a fused kernel computes attention.
-
-    The explicit form keeps fp32 probabilities and a copy in the compute dtype, and dropout its mask.
-    """
     number = BYTES[mode.compute]
-    widened = _widened(load, number)
-    if mode.dropout.rate or (widened and load.positions <= SHORT):
-        return 4 + (4 if widened else number) + (1 if mode.dropout.rate else 0)
-    return 0
+    pair = kept_per_pair(number, load.device, load.positions, bool(mode.dropout.rate))
+    per_token = kept_per_token(sizes, number, load.device)
+    return load.tokens * (per_token + pair * sizes.heads * load.positions)
 
 
-# What is left to CUDA's context, libraries and fragmentation.
-USABLE_SHARE = 0.9
-MOST_GPUS = 1024
+def _kept(sizes: DecoderConfig, mode: PrecisionMode, load: TrainingLoad) -> int:
+    """Bytes that all layers keep of a microbatch: everything, or their inputs."""
+    if load.recompute_activations:
+        return sizes.layers * load.tokens * sizes.hidden_size * BYTES[mode.compute]
+    return sizes.layers * _saved(sizes, mode, load)
 
 
-def fewest_gpus(memory: TrainingMemory, gpu_bytes: float) -> int | None:
-    """The fewest GPUs of this size on which the job fits when sharded; None if no number is enough."""
-    usable = USABLE_SHARE * gpu_bytes
-    return next((gpus for gpus in range(1, MOST_GPUS + 1) if memory.peak(gpus) <= usable), None)
-
-
-def largest_rows(
-    sizes: DecoderConfig, mode: PrecisionMode, load: TrainingLoad, gpus: int, gpu_bytes: float
-) -> tuple[int, int]:
-    """The largest microbatch and batch of drawn rows, at most those of `load`, that fit; 0 for none."""
-
-    def fits(changed: TrainingLoad, phases: tuple[Phase, ...]) -> bool:
-        memory = training_memory(sizes, mode, changed)
-        return max(memory.in_phase(phase, gpus) for phase in phases) <= USABLE_SHARE * gpu_bytes
-
-    rows = (n for n in range(load.rows, 0, -1) if fits(replace(load, rows=n), PHASES[1:]))
-    drawn = (n for n in range(load.drawn_rows, 0, -1) if fits(replace(load, drawn_rows=n), PHASES[:1]))
-    return next(rows, 0), next(drawn, 0)
+def _layer_work(sizes: DecoderConfig, mode: PrecisionMode, load: TrainingLoad) -> int:
+    """Bytes beyond what is kept while a layer is computed or its gradients are."""
+    number = BYTES[mode.compute]
+    explicit = kept_per_pair(number, load.device, load.positions, bool(mode.dropout.rate)) > 0
+    pairs = PAIR_WORK * sizes.heads * load.positions if explicit else 0
+    return load.tokens * (backward_per_token(sizes, number, load.device) + pairs)

@@ -15,9 +15,10 @@ Config = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class StudyToPlan:
-    """A study with training. `load`: of its GRPO; `gpus`: of one training job.
+    """A study with training. `load`: of its GRPO; `gpus`: what `resources` gives one training job.
 
     `prompt` of the load is what the model's positions leave beside the longest response, unless it is given.
+    `max_batch_rows`: that of its sampling. `processes`: those that share one training job, each on a GPU.
     """
 
     name: str
@@ -28,6 +29,8 @@ class StudyToPlan:
     learning_rate: float
     device: str
     gpus: int
+    max_batch_rows: int
+    processes: int
 
 
 def study_to_plan(
@@ -45,24 +48,36 @@ def study_to_plan(
     }[name]
     policy = policy_shape(key, section["base"], built / "policy", model_config)
     sizes = {"precision": _precision, "alignment": _alignment, "advantage": _advantage}[name](config)
-    sampling, rows, drawn, group, tracked, rate = sizes
+    sampling, most = sizes.sampling, sizes.sampling["max_batch_rows"]
     room = policy.sizes.max_positions - sampling["max_tokens"]
     load = TrainingLoad(
-        rows=rows,
-        drawn_rows=min(drawn, sampling["max_batch_rows"]),
-        samples=group,
+        rows=sizes.rows,
+        drawn_rows=min(sizes.drawn, most),
+        samples=sizes.samples,
         prompt=max(room, 0) if prompt is None else prompt,
         response=sampling["max_tokens"],
         top_p=sampling["top_p"],
-        tracked=tracked,
+        tracked=sizes.tracked,
         # `auto` takes a GPU where there is one, and a plan is for the machine that has it.
         device="cpu" if config["device"] == "cpu" else "cuda",
+        one_update=sizes.one_update,
     )
+    processes = 1
     if name == "precision":
-        load = _with_trainer(load, config["precision"]["training"]["trainer"])
+        trainer = config["precision"]["training"]["trainer"]
+        load, processes = _with_trainer(load, trainer), trainer["gpus"]
     job = "train_policy" if name == "precision" else "train_alignment_arm"
     return StudyToPlan(
-        name, key, policy, _modes(config, name), load, rate, config["device"], config["resources"][job]["gpu"]
+        name,
+        key,
+        policy,
+        _modes(config, name),
+        replace(load, accumulates=load.tokens * processes < sizes.minibatch * load.positions),
+        sizes.learning_rate,
+        config["device"],
+        config["resources"][job]["gpu"],
+        most,
+        processes,
     )
 
 
@@ -85,32 +100,80 @@ def _modes(config: Config, name: str) -> tuple[PrecisionMode, ...]:
     return tuple(resolve_mode(mode, study["dropout_rate"], study["custom_modes"]) for mode in names)
 
 
-# Sampling section; rows of a microbatch, and drawn in a step; samples a prompt; tracked weights; rate.
-_Sizes = tuple[Config, int, int, int, int, float]
 TRACKED = 65536  # of the alignment and advantage studies (rlvr.alignment.grpo.TRACKED_UPDATES)
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """Of a training: its section of sampling; rows of a microbatch and of an update; rows drawn in a step or
+    a validation, `samples` of a prompt; weights that are tracked. `one_update`: see `TrainingLoad`.
+    """
+
+    sampling: Config
+    rows: int
+    minibatch: int
+    drawn: int
+    samples: int
+    tracked: int
+    learning_rate: float
+    one_update: bool
 
 
 def _precision(config: Config) -> _Sizes:
     training = config["precision"]["training"]
-    drawn = training["prompts_per_step"] * training["group_size"]
-    minibatch = -(-training["prompts_per_step"] // training["minibatches"]) * training["group_size"]
-    rate = training["optimizer"]["learning_rate"]
-    rows = min(training["microbatch_size"], minibatch)
-    return training["sampling"], rows, drawn, training["group_size"], training["tracked_updates"], rate
+    group, gpus = training["group_size"], training["trainer"]["gpus"]
+    minibatch = -(-training["prompts_per_step"] // training["minibatches"]) * group
+    single = training["epochs"] == training["minibatches"] == 1 and training["loss"]["kl_beta"] == 0
+    return _Sizes(
+        sampling=training["sampling"],
+        rows=min(training["microbatch_size"], minibatch),
+        minibatch=minibatch,
+        drawn=-(-training["prompts_per_step"] // gpus) * group,  # of one process, which has whole prompts
+        samples=group,
+        tracked=training["tracked_updates"],
+        learning_rate=training["optimizer"]["learning_rate"],
+        one_update=single,
+    )
 
 
 def _alignment(config: Config) -> _Sizes:
-    """The arms differ: the largest microbatch and batch of all, and the smallest learning rate."""
+    """The arms differ: the largest sizes of all, and the smallest learning rate.
+
+    Validations draw one response to each problem.
+    """
     settings = list(arms(config["alignment"]["grpo"]).values())
-    rows = max(one["train_batch_size"] // one["gradient_accumulation_steps"] for one in settings)
-    drawn = max(one["rollout_batch_size"] for one in settings)
-    group = min(one["group_size"] for one in settings)
-    rate = min(one["learning_rate"] for one in settings)
-    return config["alignment"]["generation"], rows, drawn, group, TRACKED, rate
+    return _Sizes(
+        sampling=config["alignment"]["generation"],
+        rows=max(one["train_batch_size"] // one["gradient_accumulation_steps"] for one in settings),
+        minibatch=max(one["train_batch_size"] for one in settings),
+        drawn=max(*(one["rollout_batch_size"] for one in settings), _validated(config["alignment"])),
+        samples=1,
+        tracked=TRACKED,
+        learning_rate=min(one["learning_rate"] for one in settings),
+        one_update=any(
+            one["epochs_per_rollout_batch"] == 1 and one["train_batch_size"] == one["rollout_batch_size"]
+            for one in settings
+        ),
+    )
 
 
 def _advantage(config: Config) -> _Sizes:
     study = config["advantage"]["grpo"]
     settings = study["settings"]
     rows = settings["prompts_per_step"] * settings["group_size"]
-    return study["generation"], rows, rows, settings["group_size"], TRACKED, settings["learning_rate"]
+    return _Sizes(
+        sampling=study["generation"],
+        rows=rows,
+        minibatch=rows,
+        drawn=max(rows, _validated(study)),
+        samples=1,
+        tracked=TRACKED,
+        learning_rate=settings["learning_rate"],
+        one_update=True,
+    )
+
+
+def _validated(study: Config) -> int:
+    """Responses of a validation; where it has all problems, as many as may be drawn together."""
+    rows = (study["validation"]["rows"], study["validation"]["final_rows"])
+    return study["generation"]["max_batch_rows"] if None in rows else max(rows)

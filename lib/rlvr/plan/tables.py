@@ -6,8 +6,11 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from rlvr.plan.evaluation import EVALUATION_NAMES, DrawingJob
+from rlvr.plan.fitting import USABLE_SHARE
 from rlvr.plan.jobs import Jobs
-from rlvr.plan.memory import BASE, NAMES, USABLE_SHARE, TrainingLoad, TrainingMemory
+from rlvr.plan.memory import BASE, GATHERED, NAMES, TrainingLoad, trained_bytes
+from rlvr.plan.parts import JobMemory
 from rlvr.plan.study import StudyToPlan
 from rlvr.plan.work import Hours
 
@@ -23,7 +26,7 @@ class ModeMemory:
     """A mode's memory, the fewest GPUs (None: no number is enough), and the largest batches that fit."""
 
     mode: str
-    memory: TrainingMemory
+    memory: JobMemory
     fewest_gpus: int | None
     rows: int
     drawn_rows: int
@@ -31,9 +34,12 @@ class ModeMemory:
 
 @dataclass(frozen=True)
 class Throughput:
-    """Response tokens per second of one training job, their mean length (None: the longest), its origin."""
+    """Response tokens per second of one training job on so many `gpus` (0: a CPU), their mean length (None:
+    the longest), and where the number comes from.
+    """
 
     tokens_per_second: float
+    gpus: int
     response_tokens: float | None
     origin: str
 
@@ -67,48 +73,89 @@ def memory_table(study: StudyToPlan, found: Sequence[ModeMemory], gpu_gb: float)
     """A row a part, a column a mode."""
     unit, scale = _unit(max(one.memory.peak() for one in found))
     on_gpus = study.load.device == "cuda"
+    memories = [one.memory for one in found]
     lines = [
         f"Memory of one training job in {unit}, all on one device",
         _row("", [one.mode for one in found]),
     ]
     for name in NAMES:
-        sizes = [one.memory.largest(name) for one in found]
         if name == BASE:
-            lines.append(
-                _row("= weights, gradients, state", [f"{one.memory.trained / scale:.1f}" for one in found])
-            )
-        if any(sizes):
-            everywhere = on_gpus and not any(one.memory.is_sharded(name) for one in found)
-            label = f"{name} *" if everywhere else name
-            lines.append(_row(label, [f"{size / scale:.1f}" if size else "-" for size in sizes]))
-    lines.append(_row("peak of a step", [f"{one.memory.peak() / scale:.1f}" for one in found]))
-    lines.append(_row("  reached in", [one.memory.peak_phase() for one in found]))
+            trained = [f"{trained_bytes(memory) / scale:.1f}" for memory in memories]
+            lines.append(_row("= weights, gradients, state", trained))
+        whole = on_gpus and not any(memory.is_divided(name) for memory in memories)
+        lines += _part_row(name, f"{name} *" if whole else name, memories, scale)
+    lines += _peak_rows(memories, scale, label="peak of a step")
     if on_gpus:
-        lines += _gpu_rows(study, found, gpu_gb)
-    return "\n".join(
-        [*lines, *textwrap.wrap(PHASES_NOTE, WIDTH, initial_indent="  ", subsequent_indent="  ")]
-    )
+        lines += _gpu_rows(study, found, gpu_gb, scale)
+    return "\n".join([*lines, *_note(PHASES_NOTE)])
+
+
+def _part_row(name: str, label: str, memories: Sequence[JobMemory], scale: float) -> list[str]:
+    """The row of a part, if any job has it."""
+    sizes = [memory.largest(name) for memory in memories]
+    return [_row(label, [f"{size / scale:.1f}" if size else "-" for size in sizes])] if any(sizes) else []
+
+
+def _peak_rows(memories: Sequence[JobMemory], scale: float, gpus: int = 1, label: str = "peak") -> list[str]:
+    return [
+        _row(label, [f"{memory.peak(gpus) / scale:.1f}" for memory in memories]),
+        _row("  reached in", [memory.peak_phase(gpus) for memory in memories]),
+    ]
+
+
+def _note(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="  ")
 
 
 PHASES_NOTE = (
-    "Not all parts are there at once: the phases of a step (sampling, scoring, backward, optimiser, "
-    "comparing) follow each other. docs/plan.md has the formulas."
+    "Not all parts are there at once: the phases of a step (sampling, scoring, the backward pass of head and "
+    "layers, optimiser, comparing) follow each other. docs/plan.md has the formulas."
 )
 GPUS_NOTE = (
-    f"* Needed on every GPU; all else is divided as FSDP would. {USABLE_SHARE:.0%} of a GPU's memory is "
-    "counted on. This version trains on one device."
+    f"* Needed on every GPU; all else is divided (FSDP2). {USABLE_SHARE:.0%} of a GPU's memory is counted on."
 )
 
 
-def _gpu_rows(study: StudyToPlan, found: Sequence[ModeMemory], gpu_gb: float) -> list[str]:
-    gpus, drawn = max(study.gpus, 1), study.load.drawn_rows
+def _gpu_rows(study: StudyToPlan, found: Sequence[ModeMemory], gpu_gb: float, scale: float) -> list[str]:
+    gpus, drawn = study.processes, study.load.drawn_rows
+    key = " (precision.training.trainer.gpus)" if study.name == "precision" else ""
+    lines = [f"  on {gpus} GPU{'s' if gpus > 1 else ''} of {gpu_gb:g} GB{key}"]
+    if gpus > 1:
+        memories = [one.memory for one in found]
+        gathered = [
+            f"{memory.of(GATHERED, memory.peak_phase(gpus), gpus) / scale:.1f}" for memory in memories
+        ]
+        lines += _peak_rows(memories, scale, gpus, "peak on each")
+        lines.append(_row("  of it gathered from the others", gathered))
     return [
-        _row(f"fewest GPUs of {gpu_gb:g} GB", [str(one.fewest_gpus or "none") for one in found]),
-        f"  what fits on {gpus} of them (the config's)",
+        *lines,
         _microbatch_row(study.load, found),
         _row(f"  rows drawn together (now {drawn})", [str(one.drawn_rows or "none") for one in found]),
-        *textwrap.wrap(GPUS_NOTE, WIDTH, initial_indent="  ", subsequent_indent="  "),
+        _row("fewest GPUs for all of that", [str(one.fewest_gpus or "none") for one in found]),
+        *_note(GPUS_NOTE),
     ]
+
+
+def drawing_table(jobs: Sequence[DrawingJob], gpu_gb: float) -> str:
+    """Memory of the jobs that draw and do not train: a row a part, a column a job."""
+    memories = [job.memory() for job in jobs]
+    unit, scale = _unit(max(memory.peak() for memory in memories))
+    lines = [f"Memory of one evaluation in {unit}, on one device"]
+    for rule, own in groupby(jobs, key=lambda job: job.rule):
+        lines.append(f"  {rule}: {', '.join(job.whose for job in own)}")
+    lines.append(_row("", [job.whose for job in jobs]))
+    for name in EVALUATION_NAMES:
+        lines += _part_row(name, name, memories, scale)
+    lines += _peak_rows(memories, scale)
+    if jobs[0].sampling.device == "cuda":
+        fits = [memory.peak() <= USABLE_SHARE * gpu_gb * 1e9 for memory in memories]
+        rows = [f"{job.largest_rows(gpu_gb * 1e9) or 'none'} of {job.sampling.rows}" for job in jobs]
+        lines.append(_row(f"fits on a GPU of {gpu_gb:g} GB", ["yes" if one else "no" for one in fits]))
+        lines.append(_row("  rows drawn together that do", rows))
+    return "\n".join([*lines, *_note(ONE_DEVICE_NOTE)])
+
+
+ONE_DEVICE_NOTE = "Such a job computes on one GPU, even if resources.evaluate_policy.gpu gives it more."
 
 
 def _microbatch_row(load: TrainingLoad, found: Sequence[ModeMemory]) -> str:
@@ -151,11 +198,11 @@ def jobs_table(jobs: Sequence[Jobs]) -> str:
     return "\n".join(lines)
 
 
-def hours_table(speed: Throughput | None, hours: Sequence[Hours], training_gpus: int) -> str:
-    """Hours by rule, or how to have them."""
+def hours_table(speed: Throughput | None, hours: Sequence[Hours], left_out: Sequence[Jobs]) -> str:
+    """Hours by rule, or how to have them. `left_out`: jobs with GPUs of which no hours are known."""
     if speed is None:
         return "Hours: state --steps-per-hour or --tokens-per-second of a training job, or measure by --probe"
-    unit = "GPU-hours" if training_gpus else "hours"
+    unit = "GPU-hours" if speed.gpus else "hours"
     length = "the longest" if speed.response_tokens is None else f"{speed.response_tokens:.4g} tokens"
     lines = [
         f"Hours at {speed.tokens_per_second:.4g} response tokens a second of a training job",
@@ -167,6 +214,9 @@ def hours_table(speed: Throughput | None, hours: Sequence[Hours], training_gpus:
         note = f"   without {', '.join(one.left_out)}" if one.left_out else ""
         lines.append(f"  {one.rule:<{_LABEL}}{one.jobs:>8}{one.hours_a_job:>14.4g}{one.total:>14.4g}{note}")
     lines.append(f"  {'together':<{_LABEL}}{'':>22}{sum(one.total for one in hours):>14.4g}")
+    if left_out:
+        jobs = (f"{one.rule} ({one.count} × {one.gpus} GPU{'s' if one.gpus > 1 else ''})" for one in left_out)
+        lines += _note(f"without {', '.join(jobs)}, which hold GPUs and generate nothing")
     return "\n".join(lines)
 
 

@@ -1,10 +1,23 @@
 """What will not work, or will do nothing, in a planned study: each a sentence that names the key."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from rlvr.plan.evaluation import DrawingJob
+from rlvr.plan.fitting import USABLE_SHARE
+from rlvr.plan.memory import (
+    ACTIVATIONS,
+    COPY,
+    ENGINE,
+    LOGITS,
+    PHASES,
+    SAMPLING,
+    TrainingLoad,
+    training_memory,
+)
+from rlvr.plan.parts import JobMemory
 from rlvr.plan.problems import training_problems
 from rlvr.plan.study import StudyToPlan
 from rlvr.precision import MODES, PrecisionMode
@@ -13,8 +26,13 @@ Config = Mapping[str, Any]
 # Weights of a pretrained model about follow N(0, 0.02²), its initialisation.
 TYPICAL_STD = 0.02
 FEW_MOVABLE = 0.1
+# As many of a phase's parts are named where it does not fit.
+NAMED_PARTS = 4
+TRAINER, SHORTER = "precision.training.trainer", "shorter max_tokens or prompts (--prompt-tokens)"
 # Bits of a significand, the hidden one included, and the exponent of the smallest normal number.
 _SIGNIFICANDS = {"float32": (24, -126), "bfloat16": (8, -126), "float16": (11, -14)}
+# Where a sentence about several jobs names them.
+OF = "{of}"
 # Parameters from which training on a CPU is hopeless: a step of a billion takes about an hour.
 MANY_PARAMETERS = 10**9
 
@@ -45,28 +63,105 @@ def find_warnings(
     ]
 
 
-def too_large(study: StudyToPlan, mode: str, rows: int, drawn_rows: int) -> Iterator[str]:
-    """`rows` and `drawn_rows`: what fits on the config's GPUs, see `rlvr.plan.memory.largest_rows`."""
+def too_large(
+    study: StudyToPlan, mode: PrecisionMode, rows: int, drawn: int, gpu_bytes: float
+) -> Iterator[str]:
+    """What of a training job does not fit on the GPUs that share it, and what makes it smaller.
+
+    `rows` and `drawn`: those that fit, see `rlvr.plan.fitting.largest_rows`.
+    """
     if study.device == "cpu":
         return
-    place, load = f"on {max(study.gpus, 1)} GPU(s)", study.load
+    gpus, load, sizes = study.processes, study.load, study.policy.sizes
+    place = f"on {gpus} GPU{'s' if gpus > 1 else ''}"
     if not rows:
+        least = training_memory(sizes, mode, replace(load, rows=1))
+        phase = max(PHASES[1:], key=lambda phase: least.in_phase(phase, gpus))
         yield (
-            f"{mode}: not even one row of {load.positions:,} tokens can be trained {place}. Set "
-            "precision.training.trainer.recompute_activations (with dropout a layer keeps attention's "
-            "probabilities of every pair of positions) and vocabulary_chunk, or shorten max_tokens or the "
-            "prompts (--prompt-tokens)"
+            f"{mode.name}: not even one row of {load.positions:,} tokens can be trained {place}: "
+            f"{_largest(least, phase, gpus, gpu_bytes)}. {_remedy(study, mode, least, phase)}"
         )
     elif rows < load.rows:
         now, fitting, unit = load.rows, rows, "rows"
         if load.microbatch_tokens is not None:
             now, fitting, unit = load.tokens, replace(load, rows=rows).tokens, "tokens"
-        yield f"{mode}: microbatches of {now} {unit} do not fit {place}; allowed: at most {fitting}"
-    if drawn_rows < load.drawn_rows:
+        yield f"{mode.name}: microbatches of {now} {unit} do not fit {place}; allowed: at most {fitting}"
+    if not drawn:
+        least = training_memory(sizes, mode, replace(load, drawn_rows=1))
         yield (
-            f"{mode}: {load.drawn_rows} rows drawn together do not fit {place}; allowed: max_batch_rows of "
-            f"{drawn_rows}" + ("" if drawn_rows else ", so none: take more GPUs")
+            f"{mode.name}: not even one row can be drawn {place}: "
+            f"{_largest(least, SAMPLING, gpus, gpu_bytes)}. {_remedy(study, mode, least, SAMPLING)}"
         )
+    elif drawn < load.drawn_rows:
+        yield (
+            f"{mode.name}: {load.drawn_rows} rows drawn together do not fit {place}; allowed: max_batch_rows "
+            f"of {drawn}"
+        )
+
+
+def draws_too_much(jobs: Sequence[DrawingJob], gpu_bytes: float) -> list[str]:
+    """Of the jobs that draw and do not train, what does not fit on the one GPU that each computes on."""
+    found: dict[str, list[str]] = {}  # the jobs of which the same is to be said
+    for job in jobs:
+        if job.sampling.device == "cuda":
+            for text in _draws_too_much(job, gpu_bytes):
+                found.setdefault(text, []).append(job.whose)
+    return [text.replace(OF, f"of {', '.join(whose)}", 1) for text, whose in found.items()]
+
+
+def _draws_too_much(job: DrawingJob, gpu_bytes: float) -> Iterator[str]:
+    """One sentence for what holds at any number of rows, one for the rows."""
+    rows = job.largest_rows(gpu_bytes)
+    least = job.of_rows(1).memory()
+    if least.peak() > USABLE_SHARE * gpu_bytes:
+        yield (
+            f"{job.rule} {OF} does not fit on its one GPU, however few rows are drawn together: "
+            f"{_largest(least, least.peak_phase(), 1, gpu_bytes)}. More GPUs do not help, larger ones do "
+            "(--gpu-memory-gb)"
+        )
+    if 0 < rows < job.sampling.rows:
+        yield (
+            f"{job.rule} {OF}: {job.sampling.rows} rows drawn together do not fit on its one GPU; allowed: "
+            f"{job.rows_key} of {rows}"
+        )
+
+
+def _largest(memory: JobMemory, phase: str, gpus: int, gpu_bytes: float) -> str:
+    """How much a phase needs, and its largest parts."""
+    parts = memory.largest_parts(phase, gpus, NAMED_PARTS)
+    named = ", ".join(f"{name} {size / 1e9:.1f}" for name, size in parts)
+    return (
+        f"{memory.in_phase(phase, gpus) / 1e9:.1f} GB of {USABLE_SHARE * gpu_bytes / 1e9:.1f} in phase "
+        f"{phase} (largest: {named})"
+    )
+
+
+def _remedy(study: StudyToPlan, mode: PrecisionMode, memory: JobMemory, phase: str) -> str:
+    """The keys that make the phase's largest parts smaller, in the order of these parts."""
+    has_trainer = study.name == "precision"
+    divided = f"more GPUs by {TRAINER}.gpus" if has_trainer else ""
+    smaller = (
+        _smaller_passes(study.load, mode) if has_trainer else dict.fromkeys((ACTIVATIONS, LOGITS), SHORTER)
+    )
+    if mode.rollout == "float32":
+        smaller[ENGINE] = "a mode that rolls out in 16 bit (every GPU has a whole engine)"
+    named = [name for name, _ in memory.largest_parts(phase, study.processes, NAMED_PARTS)]
+    keys = [divided if memory.is_divided(name) else smaller.get(name, "") for name in named]
+    keys.append("larger GPUs (--gpu-memory-gb), or a mode with smaller dtypes")
+    return f"What helps: {'; '.join(dict.fromkeys(key for key in keys if key))}"
+
+
+def _smaller_passes(load: TrainingLoad, mode: PrecisionMode) -> dict[str, str]:
+    """Keys of the trainer by the part of a pass that they make smaller."""
+    recompute = f"{TRAINER}.recompute_activations"
+    if mode.dropout.rate:
+        recompute += " (dropout keeps probabilities of every pair of positions)"
+    chunk = f"{TRAINER}.vocabulary_chunk"
+    if load.vocabulary_chunk is not None:
+        chunk += f" below {load.vocabulary_chunk}"
+    if load.recompute_activations:
+        return {ACTIVATIONS: SHORTER, LOGITS: chunk}
+    return {ACTIVATIONS: recompute, COPY: recompute, LOGITS: chunk}
 
 
 def _few_movable(study: StudyToPlan, movable: Mapping[str, float], measured: bool) -> Iterator[str]:
@@ -119,18 +214,18 @@ def _never_tracked(config: Config, study: str) -> Iterator[str]:
     if study == "precision":
         training = config["precision"]["training"]
         key, settings = "precision.training.advantage", training["advantage"]
-        estimators, problems = [settings["estimator"]], training_problems(config)
+        estimators = [settings["estimator"]]
         responses = training["steps"] * training["prompts_per_step"] * training["group_size"]
     elif study == "advantage":
         grpo = config["advantage"]["grpo"]
         key, settings, estimators = "advantage.grpo.settings", grpo["settings"], grpo["estimators"]
         responses = settings["steps"] * settings["prompts_per_step"] * settings["group_size"]
-        problems = grpo["data"]["questions"]
     else:
         return
-    if problems is None or not any(name.startswith("per_prompt") for name in estimators):
+    if not any(name.startswith("per_prompt") for name in estimators):
         return
-    if responses / problems < settings["min_count"]:
+    problems = training_problems(config) if study == "precision" else grpo["data"]["questions"]
+    if problems is not None and responses / problems < settings["min_count"]:
         yield (
             f"{key}.min_count: a prompt gets {responses / problems:.1f} rewards on average in the whole run "
             f"({problems} prompts), fewer than {settings['min_count']}: most prompts are never normalised by "

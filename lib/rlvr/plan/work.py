@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlvr.alignment.arms import METHODS, arms
-from rlvr.plan.problems import evaluation_problems
+from rlvr.plan.problems import evaluation_problems, source_rows, training_problems
 
 Config = Mapping[str, Any]
 
@@ -81,11 +81,25 @@ def _precision(config: Config, response: float | None) -> list[Work]:
     run = sum(_evaluated(study, task, count, response) for task, count in known.items())
     base = sum(_sampled(study, task, count, response) for task, count in known.items())
     base *= study["evaluation"]["base_samples_factor"]
-    return [
+    external, policies = 0.0, len(study["external_policies"])
+    for task, count in known.items():
+        external += _sampled(study, task, count, response) + _compared(study, task, count, response)
+    work = [
+        *([_selection(config, gpus, length)] if study["perfectible"]["enabled"] else []),
         Work("train_policy", runs, resources["train_policy"]["gpu"], runs * tokens),
         Work("evaluate_policy", runs * len(suites), gpus, runs * run, left_out),
         Work("evaluate_base", len(suites), gpus, base, left_out),
     ]
+    if policies:
+        work.append(Work("evaluate_external", policies * len(suites), gpus, policies * external, left_out))
+    return work
+
+
+def _selection(config: Config, gpus: int, length: float) -> Work:
+    """Responses of the base to every training problem, of which the perfectible ones are to be found."""
+    problems, samples = training_problems(config), config["precision"]["perfectible"]["samples"]
+    left_out = ("the training problems",) if problems is None else ()
+    return Work("select_perfectible", 1, gpus, (problems or 0) * samples * length, left_out)
 
 
 def _sampled(study: Config, task: str, problems: int, response: float | None) -> float:
@@ -98,23 +112,41 @@ def _evaluated(study: Config, task: str, problems: int, response: float | None) 
     evaluation, training = study["evaluation"], study["training"]
     config = evaluation["tasks"][task]
     length = _length(config["max_tokens"], response)
-    kl = min(problems, evaluation["kl"]["problems"]) * evaluation["kl"]["samples"] * length
+    kl = _compared(study, task, problems, response)
     snapshots = len(set(training["snapshot_steps"]) - {training["steps"]})
     of_snapshot = problems * min(evaluation["snapshot_samples"], config["samples"]) * length + kl
     return _sampled(study, task, problems, response) + kl + snapshots * of_snapshot
 
 
+def _compared(study: Config, task: str, problems: int, response: float | None) -> float:
+    """Tokens of the responses by which a policy's distance from the base is measured."""
+    kl, longest = study["evaluation"]["kl"], study["evaluation"]["tasks"][task]["max_tokens"]
+    return min(problems, kl["problems"]) * kl["samples"] * _length(longest, response)
+
+
 def _alignment(config: Config, response: float | None) -> list[Work]:
-    """Tokens that are generated or trained on, each pass over them counted; without validations."""
+    """Tokens that are generated or trained on, each pass over them counted; without the arms' validations."""
     study, gpus = config["alignment"], config["resources"]["train_alignment_arm"]["gpu"]
     length = _length(study["generation"]["max_tokens"], response)
     responses = {"sft": _supervised, "expert_iteration": _iterated, "grpo": _reinforced}
-    work = []
+    work = [_zero_shot(config, length)]
     for method in METHODS:
         settings = arms(study[method]).values()
         tokens = sum(responses[method](one) for one in settings) * length * study["seeds"]
         work.append(Work(f"train_{method}_arm", len(settings), gpus, tokens))
     return work
+
+
+def _zero_shot(config: Config, length: float) -> Work:
+    """One response of the base to every final problem under each prompt."""
+    study, gpus = config["alignment"], config["resources"]["evaluate_policy"]["gpu"]
+    rows = study["validation"]["final_rows"]
+    problems = source_rows(study["data"]["validation"], config["data_root"])
+    if rows is not None:
+        problems = rows if problems is None else min(rows, problems)
+    left_out = ("the validation problems",) if problems is None else ()
+    prompts = len(study["prompts"])
+    return Work("evaluate_zero_shot", prompts, gpus, prompts * (problems or 0) * length, left_out)
 
 
 def _supervised(settings: Config) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from rlvr.config.precision import TrainerConfig
 from rlvr.data.problem import Problem
 from rlvr.data.templates import apply_template
 from rlvr.evaluation.sampling import stream_of
@@ -31,7 +32,7 @@ class Validator:
     """Validates the policy of one run, always on the same problems.
 
     `problems`: during the training; `final_problems`: after it. `seed`: that of the run. `logged`, at least
-    1: how many responses are written out and have their entropy measured, in batches of `microbatch_size`.
+    1: how many responses are written out and have their entropy measured, in batches of `microbatch_tokens`.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Validator:
         seed: int,
         logged: int,
         pad_id: int,
-        microbatch_size: int,
+        microbatch_tokens: int,
     ):
         self._problems = {False: problems, True: final_problems}
         self._template = template
@@ -51,7 +52,7 @@ class Validator:
         self._seed = seed
         self._logged = logged
         self._pad_id = pad_id
-        self._microbatch_size = microbatch_size
+        self._trainer = TrainerConfig(microbatch_tokens=microbatch_tokens)
 
     def measure(
         self, model: nn.Module, engine: RolloutEngine, judge: Judge, step: int, final: bool = False
@@ -83,7 +84,7 @@ class Validator:
         tokens = collate([r.prompt_ids for r in rollouts], [r.token_ids for r in rollouts], self._pad_id)
         device = next(model.parameters()).device
         tokens = {name: tensor.to(device) for name, tensor in tokens.items()}
-        _, entropies = response_log_probs(model, tokens, self._microbatch_size, entropy=True)
+        _, entropies = response_log_probs(model, tokens, len(rollouts), entropy=True, trainer=self._trainer)
         return log_generations(
             [apply_template(self._template, problem) for problem in problems],
             [rollout.text for rollout in rollouts],
