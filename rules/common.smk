@@ -160,6 +160,7 @@ def evaluation_job(wildcards, arm, seed, rep):
         "evaluation_seed": EVALUATION["seed"],
         "samples_factor": EVALUATION["base_samples_factor"] if is_base else 1,
         "max_batch_rows": EVALUATION["max_batch_rows"],
+        "rollout": EVALUATION["rollout"],
         "kl": None if is_base else EVALUATION["kl"],
         "sparsity_eta": None if is_base else EVALUATION["sparsity_eta"],
         "snapshot_samples": None if is_base else EVALUATION["snapshot_samples"],

@@ -92,6 +92,7 @@ TRAINING = {
         "recompute_activations": False,
         "vocabulary_chunk": None,
     },
+    "rollout": {"engine": "native", "vllm": {}},
     "kl_every_steps": 1,
     "tracked_updates": 65536,
     "log_rollouts_every_steps": 3,

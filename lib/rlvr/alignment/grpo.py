@@ -22,6 +22,7 @@ from rlvr.config.precision import (
     SamplingConfig,
     TrainerConfig,
 )
+from rlvr.config.rollout import NATIVE
 from rlvr.errors import UserError
 from rlvr.training.grpo import Setting, TrainingState, train
 from rlvr.training.run import Trainer, TrainingJob
@@ -73,6 +74,7 @@ def grpo_config(
         overlong=OverlongConfig(enabled=False, buffer_tokens=1, penalty=0.0),
         optimizer=OptimizerConfig(learning_rate=settings.learning_rate, warmup_steps=0, **vars(optimization)),
         trainer=TrainerConfig(),
+        rollout=NATIVE,
         kl_every_steps=KL_EVERY_STEPS,
         tracked_updates=TRACKED_UPDATES,
         log_rollouts_every_steps=settings.steps,  # the responses that are kept are those of the validations

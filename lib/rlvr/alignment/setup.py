@@ -17,8 +17,7 @@ from rlvr.evaluation.kl import MAX_LOGITS
 from rlvr.models.loading import load_tokenizer
 from rlvr.models.tokenizers import TextTokenizer
 from rlvr.precision import torch_dtype
-from rlvr.rollout.batched import BatchedEngine
-from rlvr.rollout.engine import SamplingParams
+from rlvr.rollout.engine import RolloutEngine, SamplingParams
 from rlvr.rollout.opening import open_engine
 from rlvr.training.groups import training_sampling
 from rlvr.training.validation import Validator
@@ -58,7 +57,7 @@ class Setup:
         mode = self.common.mode
         return configure_arithmetic(self.common.compute_threads, mode.deterministic, seed)
 
-    def open_engine(self, model: nn.Module) -> BatchedEngine:
+    def open_engine(self, model: nn.Module) -> RolloutEngine:
         """An engine with its own copy of the model's weights, in the mode's dtype of rollouts."""
         rows, dtype = self.common.generation.max_batch_rows, torch_dtype(self.common.mode.rollout)
         return open_engine(model, self.tokenizer, dtype, rows, self.device)

@@ -25,6 +25,7 @@ def find_contradictions(config: Section) -> Iterator[str]:
     yield from _check_programs(config)
     yield from _check_modes(config["precision"])
     yield from _check_gpus(config)
+    yield from _check_engines(config)
     yield from _check_perfectible(config["precision"]["perfectible"])
     yield from _check_training(config["precision"]["training"])
     yield from _check_evaluation(config["precision"]["evaluation"], config["data"]["evaluation"])
@@ -123,6 +124,25 @@ def _check_gpus(config: Section) -> Iterator[str]:
             wrong = f"{factors['reduce']}, but on several GPUs gradients have the dtype of the stored weights"
             allowed = f"{factors['master']}, or precision.training.trainer.gpus: 1"
             yield line(f"precision.custom_modes.{name}.reduce", wrong, allowed)
+
+
+def _check_engines(config: Section) -> Iterator[str]:
+    """vLLM serves a training of one process, and shares a model among the GPUs of the job."""
+    study, resources = config["precision"], config["resources"]
+    jobs = {"training": "train_policy", "evaluation": "evaluate_policy"}
+    for part, job in jobs.items():
+        key, section = f"precision.{part}.rollout", study[part]["rollout"]
+        if section["engine"] != "vllm":
+            continue
+        wanted, given = section["vllm"]["tensor_parallel"], resources[job]["gpu"]
+        if config["device"] == "cuda" and wanted > max(given, 1):
+            wrong = f"{wanted}, but the job asks for {given} GPUs (resources.{job}.gpu)"
+            yield line(
+                f"{key}.vllm.tensor_parallel", wrong, f"at most {max(given, 1)}, or raise the other one"
+            )
+        if part == "training" and study["training"]["trainer"]["gpus"] > 1:
+            wrong = "vllm, but the training is shared among GPUs (precision.training.trainer.gpus)"
+            yield line(f"{key}.engine", wrong, "native, or trainer.gpus 1 and rollout.vllm.tensor_parallel")
 
 
 def _check_modes(study: Section) -> Iterator[str]:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from rlvr.config.rollout import RolloutConfig
+
 
 @dataclass(frozen=True)
 class SamplingConfig:
@@ -126,6 +128,7 @@ class GrpoConfig:
     overlong: OverlongConfig
     optimizer: OptimizerConfig
     trainer: TrainerConfig
+    rollout: RolloutConfig
     kl_every_steps: int
     tracked_updates: int
     log_rollouts_every_steps: int
@@ -169,6 +172,7 @@ class EvaluationConfig:
     seed: int
     base_samples_factor: int
     max_batch_rows: int
+    rollout: RolloutConfig
     kl: KlConfig
     snapshot_samples: int
     sparsity_eta: float

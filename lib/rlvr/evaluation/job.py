@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from rlvr.config.precision import EvaluationTaskConfig, KlConfig
+from rlvr.config.rollout import RolloutConfig
 from rlvr.config.verification import VerificationConfig
 
 
@@ -26,6 +27,7 @@ class EvaluationJob:
     evaluation_seed: int
     samples_factor: int
     max_batch_rows: int
+    rollout: RolloutConfig
     kl: KlConfig | None
     snapshot_samples: int | None
     sparsity_eta: float | None

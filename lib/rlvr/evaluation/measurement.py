@@ -31,7 +31,6 @@ from rlvr.evaluation.sampling import (
 from rlvr.models.loading import load_policy, load_tokenizer
 from rlvr.models.weights import copy_weights, read_weights
 from rlvr.precision import torch_dtype
-from rlvr.rollout.batched import BatchedEngine
 from rlvr.rollout.engine import GenerationRequest, Rollout, RolloutEngine, SamplingParams
 from rlvr.rollout.judged import draw_rollouts, judge_rollouts
 from rlvr.rollout.opening import open_engine
@@ -112,11 +111,20 @@ class Evaluation:
         """Give the policy the weights of another folder, in place: a second one might not fit beside it."""
         copy_weights(read_weights(path), dict(self.policy.named_parameters()))
 
-    def open(self) -> BatchedEngine:
+    def open(self) -> RolloutEngine:
         """An engine that samples from the policy's own weights; DtypeMismatch if they are not as told."""
         rows = self.job.max_batch_rows
         dtype = torch_dtype(self.job.dtype)
-        engine = open_engine(self.policy, self.tokenizer, dtype, rows, self.device, share_weights=True)
+        engine = open_engine(
+            self.policy,
+            self.tokenizer,
+            dtype,
+            rows,
+            self.device,
+            share_weights=True,
+            rollout=self.job.rollout,
+            invariant=True,
+        )
         require_dtypes("the engine", "evaluation", self.job.dtype, engine.named_weights())
         return engine
 

@@ -17,7 +17,8 @@ def load_transformers_model(
 ) -> nn.Module:
     """Weights in `master`, and torch's autocast to `compute` where the two differ.
 
-    It has the methods `label_scores`, without dropout, `logits_in_parts` and `attention_kernel` of `Decoder`.
+    It has `compute` and the methods `label_scores`, without dropout, `logits_in_parts` and `attention_kernel`
+    of `Decoder`.
     """
     from transformers import AutoModelForCausalLM
 
@@ -29,6 +30,7 @@ def load_transformers_model(
         model.forward = autocast(model.forward)
     if logits_fp32:
         model.forward = _with_fp32_logits(model.forward)
+    model.compute = compute
     model.label_scores = scorer
     model.logits_in_parts = scorer.logits_in_parts
     model.attention_kernel = lambda dropout: f"transformers: {model.config._attn_implementation}"

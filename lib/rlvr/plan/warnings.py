@@ -59,6 +59,7 @@ def find_warnings(
         *_no_dropout(config, study),
         *_positions(config, study),
         *_never_tracked(config, study.name),
+        *_vllm(config, study.name),
         *_on_cpu(config, study),
     ]
 
@@ -206,6 +207,17 @@ def _too_long(key: str, prompt: int, response: int, positions: int) -> Iterator[
         yield (
             f"{key}: a prompt of {max(prompt, 1)} tokens and a response of {response} are more than the "
             f"model's {positions} positions; allowed: at most {max(positions - max(prompt, 1), 0)}"
+        )
+
+
+def _vllm(config: Config, study: str) -> Iterator[str]:
+    rollout = config["precision"]["training"]["rollout"]
+    if study == "precision" and rollout["engine"] == "vllm":
+        share = rollout["vllm"]["gpu_memory_utilization"]
+        yield (
+            "precision.training.rollout.engine is vllm: the memory planned for rollouts is that of engine "
+            f"native. vLLM takes {100 * share:.0f} % of each of its GPUs (gpu_memory_utilization), which the "
+            "training must leave free, unless rollout.vllm.sleep is true"
         )
 
 

@@ -14,6 +14,14 @@ def stream_seed(seed: int, step: int, resampling_round: int) -> int:
     return int.from_bytes(_digest(("stream", seed, step, resampling_round), 8), "little") >> 1
 
 
+def rollout_seed(seed: int, prompt_id: str, occurrence: int, sample: int) -> int:
+    """Seed, in [0, 2⁶³), of one rollout, for an engine that draws with generators of its own.
+
+    The arguments are those of `RolloutStreams`.
+    """
+    return int.from_bytes(_digest(("rollout", seed, prompt_id, occurrence, sample), 8), "little") >> 1
+
+
 def named_generator(purpose: str, *numbers: int) -> np.random.Generator:
     """A generator of its own for one purpose: no two (purpose, numbers) share a stream."""
     return np.random.Generator(

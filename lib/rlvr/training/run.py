@@ -12,6 +12,7 @@ from torch import nn
 
 from rlvr.arithmetic import configure_arithmetic
 from rlvr.config.precision import GrpoConfig, TrainerConfig
+from rlvr.config.rollout import VllmConfig
 from rlvr.config.verification import VerificationConfig
 from rlvr.data.prepare import read_problems
 from rlvr.data.problem import Problem
@@ -139,8 +140,16 @@ class Trainer:
 
         Processes that share the job have one each, and draw their share.
         """
-        rows = self.job.training.sampling.max_batch_rows
-        engine = open_engine(self.model, self.tokenizer, torch_dtype(self.mode.rollout), rows, self.device)
+        training = self.job.training
+        engine = open_engine(
+            self.model,
+            self.tokenizer,
+            torch_dtype(self.mode.rollout),
+            training.sampling.max_batch_rows,
+            self.device,
+            rollout=training.rollout,
+            invariant=self.mode.deterministic,
+        )
         return engine if process_count() == 1 else SharedEngine(engine)
 
     def setting(self, engine: RolloutEngine, judge: Judge, problems: Sequence[Problem]) -> Setting:
@@ -246,8 +255,11 @@ class Run(Trainer):
         self.files, self.code = files, code
         self.inputs = hash_inputs({"base": files.base, "problems": files.problems})
         arithmetic = arithmetic_identity(resolve_device(job.device), (job.mode.compute, job.mode.rollout))
-        # A run that had not memory enough goes on with other passes, which change its rounding only.
-        outcome = replace(job, training=replace(job.training, trainer=TrainerConfig()))
+        # A run that had not memory enough goes on with other passes, or another share for vLLM, which change
+        # its rounding only.
+        rollout = replace(job.training.rollout, vllm=VllmConfig())
+        training = replace(job.training, trainer=TrainerConfig(), rollout=rollout)
+        outcome = replace(job, training=training)
         identity = resume_identity(outcome, self.inputs, code, arithmetic)
         super().__init__(job, files.base, files.checkpoints, identity)
 
