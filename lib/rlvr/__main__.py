@@ -1,10 +1,20 @@
-"""Command line: `python -m rlvr status`, `power`, `plan`, `analyse`, `advantage`, `repair`."""
+"""Command line: `python -m rlvr status`, `doctor`, `power`, `plan`, `analyse`, `advantage`, `repair`."""
 
 import argparse
 import sys
 from collections.abc import Callable
+from importlib import import_module
 
 from rlvr.version import __version__
+
+# Modules with a function `run`, imported when their command is given: help must not wait for them.
+RUNNERS = {
+    "doctor": "rlvr.doctor.cli",
+    "repair": "rlvr.repair.cli",
+    "advantage": "rlvr.advantage_study.cli",
+    "plan": "rlvr.plan.cli",
+    "status": "rlvr.status.screen",
+}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -13,10 +23,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True)
-    status = commands.add_parser("status", help="progress of the training jobs, from their logs")
-    status.add_argument("--follow", action="store_true", help="keep the table up to date until Ctrl-C")
-    status.add_argument("--all", action="store_true", help="show finished jobs too")
-    status.add_argument("--results", default="results", help="folder of results (default: results)")
+    status = commands.add_parser(
+        "status", help="how far a study is: jobs done, at work and failed, time left"
+    )
+    status.add_argument("--follow", action="store_true", help="keep it up to date until Ctrl-C")
+    status.add_argument("--all", action="store_true", help="show the progress of finished jobs too")
+    status.add_argument(
+        "results", nargs="?", default="results", help="results/{name}, or a folder of such (default: results)"
+    )
+    commands.add_parser("doctor", help="what this machine can run, what is missing, and what mends it")
     repair = commands.add_parser("repair", help="the repair environment: a dropout layer to be mended")
     actions = repair.add_subparsers(dest="action", required=True)
     actions.add_parser("demo", help="grade the bug, which fails, and the fix, which passes")
@@ -152,18 +167,8 @@ def _analyse(options: argparse.Namespace) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return the exit status."""
     options = _parser().parse_args(arguments)
-    if options.command == "repair":
-        from rlvr.repair.cli import run
-
-        return run(options)
-    if options.command == "advantage":
-        from rlvr.advantage_study.cli import run
-
-        return run(options)
-    if options.command == "plan":
-        from rlvr.plan.cli import run
-
-        return run(options)
+    if options.command in RUNNERS:
+        return import_module(RUNNERS[options.command]).run(options)
     if options.command == "power":
         from rlvr.statistics.plan_table import plan_table
         from rlvr.statistics.planning import StudyPlan
@@ -171,12 +176,7 @@ def main(arguments: list[str] | None = None) -> int:
         values = {field: value for field, value in vars(options).items() if field != "command"}
         sys.stdout.write(plan_table(StudyPlan(**values)))
         return 0
-    if options.command == "analyse":
-        return _analyse(options)
-    from rlvr.status import show_status
-
-    show_status(options.results, options.follow, options.all)
-    return 0
+    return _analyse(options)
 
 
 if __name__ == "__main__":

@@ -70,6 +70,11 @@ def job_gpus() -> list[Gpu]:
     return list({gpu.key: gpu for gpu in gpus}.values())
 
 
+def installed_gpus() -> list[tuple[str, str]]:
+    """Model and memory of every GPU of the machine, whoever may use it."""
+    return _query("--query-gpu=name,memory.total")
+
+
 def _key(name: str, found: dict[str, str]) -> str:
     if name in found:
         return found[name]

@@ -291,6 +291,22 @@ def test_preloaded_modules_are_there(sandbox):
         assert session.get_global("here") is False
 
 
+@pytest.mark.parametrize("rung", LADDER)
+def test_packages_below_tmp_are_in_reach(rung, monkeypatch):
+    if rung not in [one.name for one in probe_rungs()]:
+        pytest.skip(f"{rung} does not work on this machine")
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        packages = Path(folder) / "site-packages"
+        packages.mkdir()
+        (packages / "below_tmp.py").write_text("ANSWER = 42")
+        monkeypatch.syspath_prepend(packages)
+        program = (
+            "import below_tmp, tempfile\ntempfile.TemporaryFile()\ndef answer(): return below_tmp.ANSWER"
+        )
+        with Sandbox(limits=LIMITS, rung=rung) as sandbox, sandbox.open(program, 10.0) as session:
+            assert session.call("answer") == 42
+
+
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Limits)])
 def test_limits_are_positive_whole_numbers(name):
     with pytest.raises(ValueError, match=name):

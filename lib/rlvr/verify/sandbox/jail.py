@@ -21,7 +21,7 @@ STRONG: tuple[RungName, ...] = LADDER[:3]
 _SYSTEM = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib")
 _SYSTEM += ("/etc/ld.so.cache", "/usr/share/zoneinfo")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
-_JAIL_FOLDER = "/tmp"
+_JAIL_FOLDERS = ("/tmp", "/var/tmp")
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,14 @@ def readable_paths() -> list[str]:
     return [path for path in found if not any(_beneath(path, other) for other in found)]
 
 
+def _jail_folder(readable: Sequence[str]) -> str:
+    """Return where a mounted jail has its temporary folder: it hides nothing that programs may read."""
+    for folder in _JAIL_FOLDERS:
+        if not any(Path(path).is_relative_to(folder) for path in readable):
+            return folder
+    raise StartError(f"Python and its packages take up all of {', '.join(_JAIL_FOLDERS)}")
+
+
 def _beneath(path: str, folder: str) -> bool:
     return path != folder and Path(path).is_relative_to(folder)
 
@@ -84,8 +92,10 @@ class Slot:
 
     def _setup(self, jail: Jail, limits: Limits, preload: Sequence[str]) -> dict[str, Any]:
         mounted = jail.rung in ("bubblewrap", "namespaces")
-        folder = _JAIL_FOLDER
-        if not mounted:
+        readable = readable_paths()
+        if mounted:
+            folder = _jail_folder(readable)
+        else:
             self._outside = tempfile.mkdtemp(prefix="rlvr-sandbox-")
             os.chmod(self._outside, 0o711)
             folder = os.path.join(self._outside, "folder")
@@ -101,7 +111,7 @@ class Slot:
             "landlock": jail.rung in STRONG,
             # Root's programs without a user of their own would own the devices.
             "refuse_metadata": not mounted or (os.geteuid() == 0 and not jail.own_uid),
-            "readable": readable_paths(),
+            "readable": readable,
             "devices": [path for path in _DEVICES if os.path.exists(path)],
             "search_path": search_path(),
             "preload": list(preload),

@@ -53,7 +53,7 @@ _TOLERATED = {
     "uid": {"reads outside", "connects"},
     "rlimits": {"writes outside", "reads outside", "connects", "signals others"},
 }
-_REMEDY = (
+REMEDY = (
     "Install bubblewrap (package `bubblewrap`), or allow user namespaces "
     "(`sysctl kernel.unprivileged_userns_clone=1`, `sysctl kernel.apparmor_restrict_unprivileged_userns=0`), "
     "or use Linux 5.13 or newer with Landlock enabled; or set `require_isolation: any`"
@@ -189,7 +189,7 @@ def choose(
         raise UserError(f"The sandbox `{trial.jail.rung}` does not work here: {trial.reason}")
     if trial.jail.rung not in STRONG:
         weak = f"Only weak isolation for untrusted programs (`{trial.jail.rung}`) works here"
-        missing = f"{weak}: {reason}. {_REMEDY}."
+        missing = f"{weak}: {reason}. {REMEDY}."
         if require_isolation == "strong":
             raise UserError(missing)
         _warn_once(missing)
