@@ -1,10 +1,19 @@
-"""Command line: `python -m rlvr status`, `power`, `plan`, `analyse`, `advantage`, `repair`."""
+"""Command line: `python -m rlvr status`, `power`, `plan`, `analyse`, `verify`, `advantage`, `repair`."""
 
 import argparse
 import sys
 from collections.abc import Callable
+from importlib import import_module
 
 from rlvr.version import __version__
+
+# Imported when they are asked for: some need torch, which takes seconds.
+COMMAND_MODULES = {
+    "repair": "rlvr.repair.cli",
+    "advantage": "rlvr.advantage_study.cli",
+    "plan": "rlvr.plan.cli",
+    "verify": "rlvr.reproduction.cli",
+}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -29,6 +38,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_power(commands.add_parser("power", help="what a planned study could see: standard errors and power"))
     _add_plan(commands.add_parser("plan", help="memory, jobs and hours of a study, and what it could see"))
+    _add_verify(
+        commands.add_parser("verify", help="are results what was recorded, and do they come out again?")
+    )
     return parser
 
 
@@ -89,6 +101,16 @@ def _add_plan(plan: argparse.ArgumentParser) -> None:
     speed.add_argument("--tokens-per-second", type=above_zero, help="response tokens of one training job")
     speed.add_argument("--probe", type=above_zero, metavar="SECONDS", help="measure it here, for so long")
     add("--json", metavar="FILE", help="write every number there too")
+
+
+def _add_verify(verify: argparse.ArgumentParser) -> None:
+    add = verify.add_argument
+    add("results", help="folder of the results of one config, such as results/default")
+    add(
+        "--run", metavar="MODE/SEED/REP", help="train this run again and compare, for example fp32/seed1/rep1"
+    )
+    add("--against", metavar="RESULTS", help="compare with another folder of results, from another machine")
+    add("--data-root", default="", help="folder of the data files, as in the config (default: here)")
 
 
 def _add_advantage(advantage: argparse.ArgumentParser) -> None:
@@ -152,18 +174,8 @@ def _analyse(options: argparse.Namespace) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return the exit status."""
     options = _parser().parse_args(arguments)
-    if options.command == "repair":
-        from rlvr.repair.cli import run
-
-        return run(options)
-    if options.command == "advantage":
-        from rlvr.advantage_study.cli import run
-
-        return run(options)
-    if options.command == "plan":
-        from rlvr.plan.cli import run
-
-        return run(options)
+    if options.command in COMMAND_MODULES:
+        return import_module(COMMAND_MODULES[options.command]).run(options)
     if options.command == "power":
         from rlvr.statistics.plan_table import plan_table
         from rlvr.statistics.planning import StudyPlan
