@@ -1,10 +1,6 @@
 """`python -m rlvr verify`: hashes, a run trained again, and two folders of results side by side."""
 
-import json
 import re
-import struct
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
