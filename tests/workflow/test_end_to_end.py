@@ -144,7 +144,9 @@ def test_results_of_two_machines_are_compared(study):
         said = verify(study, "--against", str(theirs))
         assert said.returncode == 1
         assert re.findall(r"^  different .*", said.stdout, re.MULTILINE) == [
-            line for line in said.stdout.splitlines() if "bf16/seed1/rep1/sums.json: row 1, tasks.0.acc" in line
+            line
+            for line in said.stdout.splitlines()
+            if "bf16/seed1/rep1/sums.json: row 1, tasks.0.acc" in line
         ]
     finally:
         shutil.rmtree(theirs.parent)
