@@ -1,4 +1,4 @@
-"""Command line: `python -m rlvr status`, `doctor`, `power`, `plan`, `analyse`, `verify`, `advantage`, `repair`."""
+"""Command line: `python -m rlvr COMMAND`, see its help."""
 
 import argparse
 import sys
