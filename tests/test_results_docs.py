@@ -43,6 +43,7 @@ def study(small_base, tmp_path_factory):
         "temperature": 0.7,
         "top_p": 0.8,
         "evaluation_seed": 0,
+        "rollout": {"engine": "native", "vllm": {}},
         "samples_factor": 1,
         "max_batch_rows": 64,
         "kl": None,

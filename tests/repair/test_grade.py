@@ -6,12 +6,13 @@ import sys
 import numpy as np
 import pytest
 
+from rlvr.errors import UserError
 from rlvr.repair import grade
 from rlvr.repair.forgeries import FORGERIES, KNOWN
 from rlvr.repair.grade import Grader, grade_solution
 from rlvr.repair.known import scaled
 from rlvr.repair.secret import secret_file
-from rlvr.repair.tables import grade_known
+from rlvr.repair.tables import grade_known, write_known_table
 from rlvr.repair.task import DROPOUT_SOURCE, SUBMISSION, TEST_FILE
 from rlvr.repair.worker_program import PRELOAD
 from rlvr.verify.sandbox.client import Sandbox
@@ -161,3 +162,8 @@ def test_global_random_state_of_the_caller_is_left_alone(grader, workspace):
     expected = np.random.RandomState(7).rand()
     grader.grade(workspace)
     assert np.random.rand() == expected
+
+
+def test_a_machine_too_slow_for_the_time_limit_is_told_what_to_do(tmp_path):
+    with pytest.raises(UserError, match=r"\(timeout\).* raise repair\.time_limit_s \(now 0\.001\)"):
+        write_known_table(str(tmp_path / "known.csv"), 2, "any", time_limit_s=0.001)

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+# The version of vLLM that the engine was tested with; its torch and transformers are those of this package.
+TESTED_VERSION = "0.32.0"
+
 
 @dataclass(frozen=True)
 class VllmConfig:

@@ -4,14 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from rlvr.config.rollout import TESTED_VERSION
 from rlvr.doctor.machine import Disk, Gpus, HubCache, Machine, Package, Slurm
 from rlvr.verify.sandbox.rungs import REMEDY, Isolation
 
 State = Literal["ok", "limited", "missing"]
 
 OLDEST_PYTHON = (3, 11)
-# The one whose torch and transformers are those of this package.
-TESTED_VLLM = "0.32.0"
 # What the embedded default writes, with room for its checkpoints.
 SMALLEST_DISK = 10**9
 
@@ -97,9 +96,10 @@ def _gpus(gpus: Gpus) -> Check:
 
 def _vllm(found: str) -> Check:
     if not found:
-        return Check("vLLM", "limited", "not installed", "none is needed: the native engine samples")
-    if found.split("+", maxsplit=1)[0] != TESTED_VLLM:
-        return Check("vLLM", "limited", f"{found}, not tested", f"the tested version is {TESTED_VLLM}")
+        fix = "needed only for rollout.engine: vllm (docs/vllm.md); the native engine samples without it"
+        return Check("vLLM", "limited", "not installed", fix)
+    if found.split("+", maxsplit=1)[0] != TESTED_VERSION:
+        return Check("vLLM", "limited", f"{found}, not tested", f"the tested version is {TESTED_VERSION}")
     return Check("vLLM", "ok", f"{found}, the tested version")
 
 

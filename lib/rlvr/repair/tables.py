@@ -69,7 +69,9 @@ def write_known_table(
     )
     if wrong:
         raise UserError(
-            f"the grader is wrong about {', '.join(wrong)}: see {path}; its rewards cannot be trusted here"
+            f"the grader is wrong about {', '.join(wrong)}: see {path}; its rewards cannot be trusted here. "
+            "If all ran into the time limit, the machine is too busy: try again, or raise "
+            f"repair.time_limit_s (now {time_limit_s:g})"
         )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from rlvr.config.rollout import VllmConfig
+from rlvr.config.rollout import TESTED_VERSION, VllmConfig
 from rlvr.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-TESTED_VERSION = "0.32.0"
 # CPUAttentionBackend.get_supported_head_sizes of vLLM 0.32.0.
 CPU_HEAD_SIZES = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
 # vLLM draws what it is given in batches of its own; beyond this size they only take memory.
