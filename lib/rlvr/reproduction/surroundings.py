@@ -53,7 +53,7 @@ def differences(
 
 
 def _values(records: Iterable[Surroundings], key: str) -> list[str]:
-    return sorted({record[key] for record in records if key in record})
+    return sorted({record[key] or "none" for record in records if key in record})
 
 
 def _flat(record: Mapping[str, Any]) -> Surroundings:
