@@ -1,15 +1,21 @@
 # make run    make the environment and run every study (snakemake --cores all)
 # make test   make the environment and run all checks and tests
+# make reproduce   check the results of a config against their records, and train one of its runs again to compare:
+#             make reproduce RESULTS=results/default RUN=fp32/seed1/rep1 AGAINST=results-of-another-machine/default
 # make test-slurm   bring up a SLURM cluster of one node (as root), run a study through it, with faults, and end it
 # make test-vllm    make an environment with vLLM for CPUs beside the other (2 GB), and test the engine with it
 # make fetch  download what a config names on the Hugging Face hub into its cache (HF_HOME): make fetch CONFIG=...
-# Variables: CONFIG (the config of `make fetch`), PYTHON (3.11 or later), ARGS (more arguments for snakemake in `make
-# run`), TORCH_INDEX (a wheel index of torch, e.g. https://download.pytorch.org/whl/cpu), TEST_PROCESSES, SLURM_UP (the
-# script that brings up the cluster; down.sh beside it ends it).
+# Variables: RESULTS, RUN, AGAINST (of `make reproduce`), CONFIG (the config of `make fetch`), PYTHON (3.11 or later),
+# ARGS (more arguments for snakemake in `make run`), TORCH_INDEX (a wheel index of torch, e.g.
+# https://download.pytorch.org/whl/cpu), TEST_PROCESSES, SLURM_UP (the script that brings up the cluster; down.sh beside
+# it ends it).
 
 PYTHON ?= python3
 ARGS ?=
 CONFIG ?= config.yaml
+RESULTS ?= results/default
+RUN ?= fp32/seed1/rep1
+AGAINST ?=
 TORCH_INDEX ?=
 TEST_PROCESSES ?= 2
 SLURM_UP ?= ../shared/slurm/up.sh
@@ -19,7 +25,7 @@ INSTALLED := .venv/.installed
 VLLM_INSTALLED := .venv-vllm/.installed
 export PATH := $(BIN):$(PATH)
 
-.PHONY: run fetch test test-slurm test-vllm lint environment clean
+.PHONY: run fetch reproduce test test-slurm test-vllm lint environment clean
 
 run: environment
 	@echo "==> Running every study: snakemake --cores all $(ARGS)"
@@ -29,6 +35,10 @@ run: environment
 fetch: environment
 	@echo "==> Fetching from the hub: snakemake fetch --configfile $(CONFIG)"
 	@snakemake fetch --forcerun fetch_hub --cores 1 --configfile $(CONFIG)
+
+reproduce: environment
+	@echo "==> Verifying $(RESULTS), with run $(RUN) trained again"
+	@python -m rlvr verify $(RESULTS) --run $(RUN) $(if $(AGAINST),--against $(AGAINST))
 
 test: lint
 	@echo "==> Tests: pytest on $(TEST_PROCESSES) processes"

@@ -33,7 +33,7 @@ from rlvr.rollout.opening import open_engine
 from rlvr.training.base import prepare_base_policy
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-LEARNING_RATES = (1e-6, 1e-5, 1e-4, 1e-3)
+LEARNING_RATES = (1e-6, 1e-5, 1e-4)
 STEPS = 4
 
 

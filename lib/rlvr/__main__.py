@@ -1,4 +1,4 @@
-"""Command line: `python -m rlvr status`, `doctor`, `power`, `plan`, `analyse`, `advantage`, `repair`."""
+"""Command line: `python -m rlvr COMMAND`, see its help."""
 
 import argparse
 import sys
@@ -14,6 +14,7 @@ RUNNERS = {
     "advantage": "rlvr.advantage_study.cli",
     "plan": "rlvr.plan.cli",
     "status": "rlvr.status.screen",
+    "verify": "rlvr.reproduction.cli",
 }
 
 
@@ -44,6 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_power(commands.add_parser("power", help="what a planned study could see: standard errors and power"))
     _add_plan(commands.add_parser("plan", help="memory, jobs and hours of a study, and what it could see"))
+    _add_verify(
+        commands.add_parser("verify", help="are results what was recorded, and do they come out again?")
+    )
     return parser
 
 
@@ -104,6 +108,16 @@ def _add_plan(plan: argparse.ArgumentParser) -> None:
     speed.add_argument("--tokens-per-second", type=above_zero, help="response tokens of one training job")
     speed.add_argument("--probe", type=above_zero, metavar="SECONDS", help="measure it here, for so long")
     add("--json", metavar="FILE", help="write every number there too")
+
+
+def _add_verify(verify: argparse.ArgumentParser) -> None:
+    add = verify.add_argument
+    add("results", help="folder of the results of one config, such as results/default")
+    add(
+        "--run", metavar="MODE/SEED/REP", help="train this run again and compare, for example fp32/seed1/rep1"
+    )
+    add("--against", metavar="RESULTS", help="compare with another folder of results, from another machine")
+    add("--data-root", default="", help="folder of the data files, as in the config (default: here)")
 
 
 def _add_advantage(advantage: argparse.ArgumentParser) -> None:

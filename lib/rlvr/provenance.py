@@ -26,15 +26,17 @@ def digest(record: Any) -> str:
 
 
 def hash_inputs(paths: Mapping[str, str | Path]) -> dict[str, str]:
-    """SHA-256 of every input by name; of a folder, over its files' relative names and hashes."""
-    hashes = {}
-    for name, path in ((name, Path(path)) for name, path in paths.items()):
-        if path.is_dir():
-            files = sorted(file for file in path.rglob("*") if file.is_file())
-            hashes[name] = digest([(str(file.relative_to(path)), sha256_file(file)) for file in files])
-        else:
-            hashes[name] = sha256_file(path)
-    return hashes
+    """`sha256_path` of every input by name."""
+    return {name: sha256_path(path) for name, path in paths.items()}
+
+
+def sha256_path(path: str | Path) -> str:
+    """SHA-256 of a file's bytes; of a folder, over its files' relative names and hashes."""
+    path = Path(path)
+    if not path.is_dir():
+        return sha256_file(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return digest([(str(file.relative_to(path)), sha256_file(file)) for file in files])
 
 
 def git_commit() -> str:

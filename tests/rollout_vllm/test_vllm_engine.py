@@ -122,8 +122,31 @@ def test_no_response_ends_before_min_tokens(engine):
 def test_too_long_prompts_and_bad_settings_are_refused(engine):
     with pytest.raises(UserError, match="prompt p0: 5 prompt tokens and max_tokens 60 exceed the model's 64"):
         engine.generate(requests(1), SamplingParams(60), seed=0)
+    with pytest.raises(UserError, match=r"temperature is 0.005, which vLLM would raise to 0.01"):
+        engine.generate(requests(1), SamplingParams(4, temperature=0.005), seed=0)
     with pytest.raises(UserError, match="top_p is 0"):
         engine.generate(requests(1), SamplingParams(4, top_p=0), seed=0)
+
+
+def test_a_response_that_vllm_gives_up_is_an_error(engine, monkeypatch):
+    """And nothing of the call goes on in the next one."""
+    params = SamplingParams(4)
+    expected = engine.generate(requests(2), params, seed=0)
+    step, given_up = engine._llm.llm_engine.step, []
+
+    def give_up():
+        outputs = step()
+        for output in outputs[:1]:
+            output.outputs[0].finish_reason = "abort"
+            given_up.append(output)
+        return outputs
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine._llm.llm_engine, "step", give_up)
+        with pytest.raises(RuntimeError, match="vLLM ended a response by abort"):
+            engine.generate(requests(2), params, seed=0)
+    assert len(given_up) == 1
+    assert engine.generate(requests(2), params, seed=0) == expected
 
 
 def test_prefix_caching_changes_no_draw(policy, drawn):

@@ -183,7 +183,7 @@ def test_a_step_without_an_update_has_lost_none(small_base, tmp_path):
 
 
 def test_an_engine_of_another_dtype_stops_the_run(small_base, tmp_path, monkeypatch):
-    def wrong(model, tokenizer, dtype, rows, device):
+    def wrong(model, tokenizer, dtype, rows, device, **settings):
         return NativeEngine(model, tokenizer, torch.float32, rows, device)
 
     monkeypatch.setattr(training_run, "open_engine", wrong)

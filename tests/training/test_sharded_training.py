@@ -86,7 +86,7 @@ def pairs(small_base, gpt2_base, tmp_path_factory):
     def shared(name, job, base=small_base, out=None, stop=None):
         place = folder / name
         place.mkdir(parents=True)
-        SharedJob(job, make_files(base, root / "two" / (out or name)), 1, CODE).write(place)
+        SharedJob(job, make_files(base, root / "two" / (out or name)), 1, CODE, os.getpid()).write(place)
         if stop is not None:
             write_json(place / "stop.json", stop)
 

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -103,6 +104,54 @@ def test_a_second_run_has_nothing_to_do(study):
     assert "Nothing to be done" in second.stdout
 
 
+def verify(project, *arguments: str) -> subprocess.CompletedProcess:
+    """`python -m rlvr verify` on the tiny results."""
+    command = [sys.executable, "-m", "rlvr", "verify", "results/tiny", *arguments]
+    return subprocess.run(
+        command, cwd=project.folder, env=project.environment(), capture_output=True, text=True, check=False
+    )
+
+
+def test_every_record_is_true_of_its_files(study):
+    said = verify(study)
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert "0 changed, 0 missing" in said.stdout
+    unchanged = set(re.findall(r"^  unchanged  results/tiny/([^ \n]+)", said.stdout, re.MULTILINE))
+    assert unchanged >= {
+        "data/eval/rev.jsonl",
+        "alignment/data/sft.jsonl",
+        "base/policy",
+        "precision/train/bf16/seed2/rep1/policy",
+        "precision/train/bf16/seed2/rep1/snapshots",
+        "precision/train/bf16/seed2/rep1/metrics.csv",
+        "precision/eval/base/sums.samples.jsonl.gz",
+        "precision/eval/fp32/seed1/rep1/sums.kl.jsonl.gz",
+        "alignment/sft/size=8/policies/seed2",
+        "advantage/grpo/group/validation.csv",
+    }
+
+
+def test_results_of_two_machines_are_compared(study):
+    theirs = shutil.copytree(results(study), study.folder / "theirs/tiny")
+    try:
+        said = verify(study, "--against", str(theirs))
+        assert said.returncode == 0, said.stdout + said.stderr
+        assert said.stdout.rstrip().endswith("\nbit-identical")
+        result = theirs / "precision/eval/bf16/seed1/rep1/sums.json"
+        record = json.loads(result.read_text())
+        record["tasks"][0]["accuracy"] += 1e-6
+        result.write_text(json.dumps(record))
+        said = verify(study, "--against", str(theirs))
+        assert said.returncode == 1
+        assert re.findall(r"^  different .*", said.stdout, re.MULTILINE) == [
+            line
+            for line in said.stdout.splitlines()
+            if "bf16/seed1/rep1/sums.json: row 1, tasks.0.acc" in line
+        ]
+    finally:
+        shutil.rmtree(theirs.parent)
+
+
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
@@ -131,6 +180,11 @@ def test_a_second_run_has_nothing_to_do(study):
         ),
         # The studies leave one another alone.
         ("alignment={comparison: {margin_points: 3}}", ALIGNMENT_ANALYSIS + Counter(["all"])),
+        # One arm, which is a new one by its name.
+        (
+            "alignment={sft: {experiments: {sizes: {title: Sizes, arms: [{}, {size: 4}]}}}}",
+            Counter(train_sft_arm=1, all=1) + ALIGNMENT_ANALYSIS,
+        ),
         (
             "alignment={grpo: {settings: {learning_rate: 0.001}}}",
             Counter(train_grpo_arm=2, all=1) + ALIGNMENT_ANALYSIS,
@@ -237,6 +291,37 @@ def test_a_comment_reruns_nothing(study):
         assert study.planned(*TINY) == Counter()
     finally:
         path.write_text(text)
+
+
+def test_a_package_upgrade_reruns_nothing(study):
+    upgraded = study.folder / "lib/torch-99.0.dist-info"
+    upgraded.mkdir()
+    try:
+        (upgraded / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 99.0\n")
+        seen = "from rlvr.provenance import environment; print(environment()['packages']['torch'])"
+        python = [sys.executable, "-c", seen]
+        found = subprocess.run(python, env=study.environment(), capture_output=True, text=True, check=True)
+        assert found.stdout == "99.0\n"
+        assert study.planned(*TINY) == Counter()
+    finally:
+        shutil.rmtree(upgraded)
+
+
+def test_an_accepted_change_reruns_nothing_and_a_later_one_does(study):
+    path = study.folder / "lib/rlvr/report/precision.py"
+    report, page = Counter(["build_precision_report", "all"]), "results/tiny/report.html"
+    text = path.read_text()
+    try:
+        path.write_text(text + "\nHARMLESS = True\n")
+        assert study.planned(*TINY) == report
+        assert study.snakemake("--touch", page, "--cores", "1", *TINY).returncode == 0
+        assert study.planned(*TINY) == Counter()
+        path.write_text(text + "\nHARMFUL = True\n")
+        assert study.planned(*TINY) == report
+    finally:
+        path.write_text(text)
+        study.snakemake("--touch", page, "--cores", "1", *TINY)
+    assert study.planned(*TINY) == Counter()
 
 
 def test_snakemake_can_report(study):

@@ -11,7 +11,7 @@ from typing import Any
 from rlvr.alignment.job import ArmFiles, ExpertIterationJob, GrpoJob, SftJob
 from rlvr.devices import describe_device, resolve_device
 from rlvr.files import atomic_path, remove, write_csv, write_json, write_jsonl, write_text
-from rlvr.provenance import digest, environment
+from rlvr.provenance import digest, environment, sha256_path
 from rlvr.training.completion import clear_checkpoints, release_checkpoints
 
 logger = logging.getLogger(__name__)
@@ -138,7 +138,7 @@ def arm_header(
 def write_arm(files: ArmFiles, results: Sequence[SeedResult], header: Mapping[str, Any]) -> None:
     """Write the outputs of an arm whose seeds are all finished, and then release what was kept of them.
 
-    `header`: what the seeds share in the provenance, to which `runs` is added.
+    `header`: what the seeds share in the provenance, to which `runs` and the hashes of `outputs` are added.
     """
     metrics = _with_seed(results, "metrics")
     columns = dict.fromkeys(["seed", "step", *(column for row in metrics for column in row)])
@@ -149,7 +149,10 @@ def write_arm(files: ArmFiles, results: Sequence[SeedResult], header: Mapping[st
         folder.mkdir()
         for result in results:
             shutil.copytree(_finished(files, result.seed) / "policy", folder / f"seed{result.seed}")
-    write_json(files.provenance, {**header, "runs": [result.record for result in results]})
+    written = ("metrics", "validation", "generations")
+    outputs = {name: sha256_path(getattr(files, name)) for name in written}
+    runs = [result.record for result in results]
+    write_json(files.provenance, {**header, "outputs": outputs, "runs": runs})
     release_checkpoints(files.checkpoints)
 
 

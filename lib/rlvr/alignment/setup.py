@@ -13,7 +13,7 @@ from rlvr.data.choice import choose_problems
 from rlvr.data.prepare import read_problems
 from rlvr.data.problem import Problem
 from rlvr.devices import check_dtypes, resolve_device
-from rlvr.evaluation.kl import MAX_LOGITS
+from rlvr.models.label_scores import MAX_LOGITS
 from rlvr.models.loading import load_tokenizer
 from rlvr.models.tokenizers import TextTokenizer
 from rlvr.precision import torch_dtype

@@ -9,12 +9,9 @@ from torch import Tensor, nn
 
 from rlvr.evaluation.estimators import clustered_mean
 from rlvr.evaluation.records import KlResult
+from rlvr.models.label_scores import MAX_LOGITS
 from rlvr.policy import collate
 from rlvr.rollout.engine import Rollout
-
-# Logits of one model that are held at once, unless a single position has more: 2²⁴ float64 numbers are
-# 134 MB, and some five tensors of that size live together.
-MAX_LOGITS = 2**24
 
 
 @dataclass(frozen=True)

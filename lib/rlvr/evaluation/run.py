@@ -13,7 +13,7 @@ from rlvr.evaluation.measurement import Evaluation, Findings, Session
 from rlvr.evaluation.records import KlResult, RunLabel, Snapshot, SuiteResult, TaskResult
 from rlvr.files import write_jsonl
 from rlvr.models.weights import weight_hash
-from rlvr.provenance import environment, hash_inputs, resume_identity
+from rlvr.provenance import environment, hash_inputs, resume_identity, sha256_path
 from rlvr.sigterm import Request, end_after, noted_sigterm
 from rlvr.sources import code_digest
 from rlvr.training.checkpoint import load_checkpoint, save_checkpoint
@@ -112,6 +112,11 @@ def _evaluate(job: EvaluationJob, files: EvaluationFiles, verification_workers: 
             _sample_snapshots(evaluation, Path(files.snapshots), problems, judge, findings, save)
     if is_orphan():
         save_checkpoint(files.checkpoints, findings.drawn, vars(findings), identity)
+    write_jsonl(files.samples, findings.samples)
+    outputs = {"samples": files.samples}
+    if files.kl is not None:
+        write_jsonl(files.kl, findings.kl_samples)
+        outputs["kl"] = files.kl
     drift = sorted(findings.drift, key=lambda record: record["step"])
     result = SuiteResult(
         run=RunLabel(job.arm, job.seed, job.rep),
@@ -125,6 +130,7 @@ def _evaluate(job: EvaluationJob, files: EvaluationFiles, verification_workers: 
         provenance={
             "code_digest": code,
             "inputs": inputs,
+            "outputs": {name: sha256_path(path) for name, path in outputs.items()},
             **environment(),
             "device": describe_device(evaluation.device),
             "dtypes": {"evaluation": job.dtype},
@@ -132,8 +138,5 @@ def _evaluate(job: EvaluationJob, files: EvaluationFiles, verification_workers: 
             "isolation": describe_isolation(problem for own in problems.values() for problem in own),
         },
     )
-    write_jsonl(files.samples, findings.samples)
-    if files.kl is not None:
-        write_jsonl(files.kl, findings.kl_samples)
     result.write(files.result)
     release_checkpoints(files.checkpoints)

@@ -13,6 +13,10 @@ from torch import Tensor
 
 from rlvr.models.products import add_product, linear, matmul
 
+# Logits that measures hold at once, unless a single position has more: 2²⁴ float64 numbers are 134 MB, and
+# some five tensors of that size live together.
+MAX_LOGITS = 2**24
+
 
 @dataclass(frozen=True)
 class Head:

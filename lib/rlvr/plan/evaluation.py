@@ -29,7 +29,7 @@ Config = Mapping[str, Any]
 
 DIVERGENCE = "KL to the base"
 EVALUATION_NAMES = (WEIGHTS, BASE, ENGINE, CACHE, DRAWING, ACTIVATIONS, LOGITS)
-# Logits of one model that are compared or scored at once (rlvr.evaluation.kl.MAX_LOGITS).
+# Logits of one model that are compared or scored at once (rlvr.models.label_scores.MAX_LOGITS).
 MAX_LOGITS = 2**24
 # The base of a study and policies from elsewhere are evaluated in fp32, and perfectible problems chosen so.
 ELSEWHERE = "float32"

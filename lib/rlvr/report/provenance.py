@@ -66,6 +66,8 @@ def flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 # What a run is called, and what every run's own copy says again.
 LABEL_KEYS = ("job.seed", "job.rep", "mode.name", "notes")
+# Hashes of a run's own tables, which `python -m rlvr verify` reads; the weights' stands for the run.
+OUTPUTS = "outputs."
 # Differ in every run and are shown by run; what else differs is shown by arm.
 RUN_KEYS = ("weight_hash", "seconds")
 
@@ -73,7 +75,8 @@ RUN_KEYS = ("weight_hash", "seconds")
 def provenance_tables(records: Sequence[Mapping[str, Any]], labels: Sequence[Sequence[Any]]) -> list[Table]:
     """What all runs share, what differs between arms, and what each run has alone."""
     flat = [flatten(record) for record in records]
-    keys = [key for key in dict.fromkeys(key for record in flat for key in record) if key not in LABEL_KEYS]
+    found = dict.fromkeys(key for record in flat for key in record)
+    keys = [key for key in found if key not in LABEL_KEYS and not key.startswith(OUTPUTS)]
     shared = [key for key in keys if len({record.get(key) for record in flat}) == 1 and key not in RUN_KEYS]
     arms: dict[str, list[dict[str, str]]] = {}
     for record, (arm, _, _) in zip(flat, labels, strict=True):

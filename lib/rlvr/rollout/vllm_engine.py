@@ -25,6 +25,9 @@ from rlvr.rollout.streams import rollout_seed
 from rlvr.rollout.vllm_model import repack_tied_head, weight_dtypes
 from rlvr.rollout.vllm_process import Start, memory_explained, own_kernels, start_vllm, stop_vllm
 
+# vLLM raises lower temperatures to this one.
+LOWEST_TEMPERATURE = 0.01
+
 
 @dataclass
 class _Drawn:
@@ -40,8 +43,8 @@ class VllmEngine:
 
     Each response is a request with a seed of its own, so it depends on no other; prompts that are the same
     are computed once by prefix caching. Stop strings are matched here, by the rules of `StopStrings`, and
-    what they end is aborted. After every update of the weights a few responses are drawn and scored by
-    `reference`, the policy itself; a difference above `tolerance` nats raises StaleEngine.
+    what they end is aborted. After every update of the weights a few responses are drawn and scored by the
+    policy itself; another result than vLLM's raises StaleEngine.
     """
 
     def __init__(
@@ -86,6 +89,11 @@ class VllmEngine:
     ) -> list[Rollout]:
         """Rollouts of each request, in request order, the samples of a request side by side."""
         check_sampling(params)
+        if 0 < params.temperature < LOWEST_TEMPERATURE:
+            raise UserError(
+                f"temperature is {params.temperature}, which vLLM would raise to {LOWEST_TEMPERATURE}; "
+                "allowed is 0 (greedy), that or more"
+            )
         asked = ask(requests, params.max_tokens, self._tokenizer, self.max_positions)
         with self._awake():
             return self._rollouts(asked, params, seed)
@@ -230,6 +238,8 @@ def _extend(drawn: list[_Drawn], output: Any) -> bool:
     one.log_probs += [
         entry[token].logprob for entry, token in zip(completion.logprobs, completion.token_ids, strict=True)
     ]
+    if completion.finish_reason not in (None, "stop", "length"):
+        raise RuntimeError(f"vLLM ended a response by {completion.finish_reason}")
     one.finish_reason = completion.finish_reason
     return bool(completion.token_ids)
 

@@ -25,7 +25,7 @@ from rlvr.models.recomputation import recompute_layers
 from rlvr.models.weights import copy_weights, weight_hash, write_weights
 from rlvr.precision import PrecisionMode, torch_dtype
 from rlvr.processes import is_first_process, of_all_processes, of_first_process, process_count
-from rlvr.provenance import digest, environment, hash_inputs, resume_identity
+from rlvr.provenance import digest, environment, hash_inputs, resume_identity, sha256_path
 from rlvr.rollout.engine import RolloutEngine
 from rlvr.rollout.opening import open_engine
 from rlvr.shards import local
@@ -282,6 +282,8 @@ class Run(Trainer):
         write_csv(self.files.metrics, list(state.metrics[0]), state.metrics)
         write_jsonl(self.files.rollouts, state.rollouts)
         write_tensorboard(self.files.tensorboard, state.metrics)
+        written = ("metrics", "rollouts", "snapshots")
+        provenance["outputs"] = {name: sha256_path(getattr(self.files, name)) for name in written}
         write_json(self.files.provenance, provenance)
         release_checkpoints(self.checkpoints)
 
