@@ -182,8 +182,8 @@ def test_results_of_two_machines_are_compared(study):
         ("alignment={comparison: {margin_points: 3}}", ALIGNMENT_ANALYSIS + Counter(["all"])),
         # One arm, which is a new one by its name.
         (
-            "alignment={sft: {experiments: {sizes: {title: Sizes, arms: [{}, {size: 4}]}}}}",
-            Counter(train_sft_arm=1, all=1) + ALIGNMENT_ANALYSIS,
+            "alignment={grpo: {experiments: {loop: {arms: [{}, {length_normalization: masked_normalize}]}}}}",
+            Counter(train_grpo_arm=1, all=1) + ALIGNMENT_ANALYSIS,
         ),
         (
             "alignment={grpo: {settings: {learning_rate: 0.001}}}",
