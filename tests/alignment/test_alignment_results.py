@@ -17,7 +17,7 @@ from rlvr.alignment.results import (
     validation_row,
     write_arm,
 )
-from rlvr.files import read_json, read_jsonl
+from rlvr.files import read_json, read_jsonl, sha256_file
 
 MEASURES = [column for column in VALIDATION_COLUMNS if column not in ("seed", "seconds", "final")][:-2]
 
@@ -145,7 +145,11 @@ def test_an_arm_is_written_with_its_seeds(tmp_path):
         ("2", "True"),
     ]
     assert [row["seed"] for row in read_jsonl(files.generations)] == [1, 2]
-    assert read_json(files.provenance) == {"arm": "default", "runs": [arm[0].record, arm[1].record]}
+    provenance = read_json(files.provenance)
+    assert provenance.pop("outputs") == {
+        name: sha256_file(getattr(files, name)) for name in ("metrics", "validation", "generations")
+    }
+    assert provenance == {"arm": "default", "runs": [arm[0].record, arm[1].record]}
     policies = tmp_path / "out" / "policies"
     assert {p.name: (p / "weights").read_text() for p in policies.iterdir()} == {
         "seed1": "weights of 1",
