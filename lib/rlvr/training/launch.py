@@ -7,7 +7,6 @@ import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -15,7 +14,7 @@ from rlvr.devices import resolve_device
 from rlvr.errors import UserError
 from rlvr.files import remove
 from rlvr.models.sharding import check_shardable
-from rlvr.sigterm import Terminated
+from rlvr.sigterm import Request, Terminated
 from rlvr.sources import code_digest
 from rlvr.training.completion import starter
 from rlvr.training.owner import only_process
@@ -98,20 +97,13 @@ def _run_processes(folder: Path, count: int) -> None:
             raise KeyboardInterrupt from error
 
 
-@dataclass
-class _Request:
-    """Whether a SIGTERM has come."""
-
-    came: bool = False
-
-
 @contextmanager
-def _sigterm_passed_on(folder: Path) -> Iterator[_Request]:
+def _sigterm_passed_on(folder: Path) -> Iterator[Request]:
     """While active, a SIGTERM is passed on to the processes, which end in order.
 
     Before any of them has started it ends this one. SIGINT is left as it was found, which torchrun changes.
     """
-    request = _Request()
+    request = Request()
 
     def pass_on(number: int, frame: FrameType | None) -> None:
         request.came = True
