@@ -80,7 +80,7 @@ def pairs(small_base, gpt2_base, tmp_path_factory):
 
     All two-process jobs in one start of torchrun.
     """
-    root = tmp_path_factory.mktemp("shared")
+    root = tmp_path_factory.mktemp("sharded")
     folder = root / "jobs"
 
     def shared(name, job, base=small_base, out=None, stop=None):
