@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from rlvr.config.policy import FamilyExamples
-from rlvr.data.families import CHARACTERS, FAMILIES, draw_examples, family_problems, is_held_out
+from rlvr.data.families import (
+    CHARACTERS,
+    FAMILIES,
+    FAMILY_SIZES,
+    draw_examples,
+    family_problems,
+    is_held_out,
+)
 
 WEIGHTS = {"add": 2.0, "sub": 2.0, "max": 1.0, "rev": 1.0, "sort": 1.0, "rot": 1.0}
 RECIPE = FamilyExamples(kind="families", weights=WEIGHTS, right=0.45, wrong_rule=0.35, slip=0.2)
@@ -62,6 +69,7 @@ def test_split_is_a_fifth_by_hash_of_the_prompt(name):
     assert not {p.prompt for p in train} & {p.prompt for p in held_out}
     assert all(not is_held_out(p.prompt) for p in train)
     assert all(is_held_out(p.prompt) for p in held_out)
+    assert FAMILY_SIZES[name] == {"train": len(train), "held_out": len(held_out)}
     share = len(held_out) / (len(train) + len(held_out))
     assert share == pytest.approx(0.2, abs=0.025)
     assert {p.verifier for p in train} == {"exact"} and {p.task for p in train} == {name}

@@ -13,9 +13,18 @@ from rlvr.statistics.power import (
     greater_power,
     minimal_detectable_variance_ratio,
     permutation_detectable_variance_ratio,
+    root,
     variance_test_power,
 )
 from rlvr.statistics.variance import brown_forsythe_one_sided, variance_ratio_permutation_test
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 2.0), (-2.0, 0.0)])
+def test_a_root_is_found_to_the_last_bit(low, high):
+    found = root(lambda x: x**2 - 2, low, high)
+    assert abs(found) == pytest.approx(math.sqrt(2), rel=3e-16)
+    with pytest.raises(ValueError, match="does not change its sign"):
+        root(lambda x: x**2 + 2, low, high)
 
 
 @pytest.mark.parametrize(("n", "ratio"), [(5, 15.9), (10, 5.7), (20, 3.2)])

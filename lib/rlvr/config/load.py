@@ -7,7 +7,7 @@ import yaml
 
 from rlvr.config.contradictions import find_contradictions
 from rlvr.config.places import data_sources, policies
-from rlvr.config.schema import fill_defaults, find_problems, read_schema
+from rlvr.config.schema import YAML_LOADER, fill_defaults, find_problems, read_schema
 from rlvr.errors import UserError
 from rlvr.hub import HUB_ID
 
@@ -34,7 +34,7 @@ def validate_config(raw: Any) -> Config:
 def load_config(path: str | Path) -> Config:
     """Read a YAML config file and validate it; a missing file or broken YAML is a ConfigError too."""
     try:
-        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        raw = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=YAML_LOADER)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except yaml.YAMLError as error:

@@ -15,6 +15,8 @@ from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 
 SCHEMA_PATH = Path(__file__).parents[3] / "config" / "schema.yaml"
+# The C parser, where PyYAML has it: every start of Snakemake reads a long schema.
+YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 TYPE_WORDS = {
     "object": "a section of keys",
@@ -44,9 +46,7 @@ Explanation = Iterator[tuple[list[str], str]]
 @cache
 def read_schema() -> dict[str, Any]:
     """The schema as written in config/schema.yaml."""
-    # The C parser, where PyYAML has it: every start of Snakemake reads this long file.
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return yaml.load(SCHEMA_PATH.read_text(encoding="utf-8"), Loader=loader)
+    return yaml.load(SCHEMA_PATH.read_text(encoding="utf-8"), Loader=YAML_LOADER)
 
 
 @cache

@@ -3,11 +3,10 @@
 import gzip
 import json
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rlvr.data.families import family_problems
+from rlvr.data.families import FAMILY_SIZES
 from rlvr.errors import UserError
 
 Config = Mapping[str, Any]
@@ -53,7 +52,7 @@ def _prepared(config: Config, name: str) -> int | None:
 def source_rows(source: Config, data_root: str) -> int | None:
     """Rows of an embedded family or a local file that are used; None for what is not on this machine."""
     if source["kind"] == "synthetic":
-        return _family_size(source["family"], source["split"])
+        return FAMILY_SIZES[source["family"]][source["split"]]
     if source["kind"] != "jsonl":
         return None
     file = Path(data_root) / source["path"]
@@ -66,11 +65,6 @@ def source_rows(source: Config, data_root: str) -> int | None:
             if line.strip():
                 count += not (overlap and _row(file, number, line).get(overlap))
     return count - len(source["excluded_ids"])
-
-
-@cache
-def _family_size(family: str, split: str) -> int:
-    return len(family_problems(family, split))
 
 
 def _row(file: Path, number: int, line: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import math
 from functools import cache
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from rlvr.statistics.samples import Array
 from rlvr.statistics.splits import all_splits, random_splits
@@ -107,7 +107,7 @@ def brown_forsythe_critical_ratios(
     deviations = np.abs(arms - np.median(arms, axis=2, keepdims=True))
     means = deviations.mean(axis=2)
     squares = ((deviations - means[:, :, None]) ** 2).sum(axis=2)
-    limit = float(stats.t(2 * n - 2).ppf(1 - alpha)) ** 2 / (n * (n - 1))
+    limit = float(special.stdtrit(2 * n - 2, 1 - alpha)) ** 2 / (n * (n - 1))
     leading = means[:, 1] ** 2 - limit * squares[:, 1]
     product = means[:, 0] * means[:, 1]
     last = means[:, 0] ** 2 - limit * squares[:, 0]

@@ -5,9 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from scipy import optimize
-
-from rlvr.statistics.power import arms_equivalence_power, variance_test_power
+from rlvr.statistics.power import arms_equivalence_power, root, variance_test_power
 from rlvr.statistics.samples import POINTS
 
 # Larger numbers of seeds are not looked for.
@@ -91,7 +89,7 @@ def bearable_sd(seeds: int, margin: float, alpha: float, power: float) -> float:
     def lacking(log_share: float) -> float:
         return arms_equivalence_power(seeds, margin * math.exp(log_share), margin, alpha) - power
 
-    return margin * math.exp(optimize.brentq(lacking, math.log(1e-6), math.log(1e3)))
+    return margin * math.exp(root(lacking, math.log(1e-6), math.log(1e3)))
 
 
 def smallest_seeds(power_with: Callable[[int], float], power: float, least: int = 2) -> int | None:

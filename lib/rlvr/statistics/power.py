@@ -6,9 +6,11 @@ from functools import cache
 from typing import Literal, get_args
 
 import numpy as np
-from scipy import optimize, special, stats
 
-from rlvr.statistics.critical import brown_forsythe_critical_ratios, permutation_critical_ratios
+# Not scipy.stats and scipy.optimize: they take longer to import than all of a plan to compute.
+from scipy import special
+
+from rlvr.statistics.critical_table import critical_ratios
 
 VarianceTest = Literal["permutation", "f", "brown_forsythe"]
 # Ratios beyond this are not looked for.
@@ -34,8 +36,8 @@ def minimal_detectable_variance_ratio(n: int, alpha: float = 0.05, power: float 
     needs more: `permutation_detectable_variance_ratio`. ValueError with n below 2.
     """
     _check(n, alpha, power)
-    quantile = stats.f(n - 1, n - 1).ppf
-    return float(quantile(1 - alpha) / quantile(1 - power))
+    upper, lower = special.fdtri(n - 1, n - 1, [1 - alpha, 1 - power])
+    return float(upper / lower)
 
 
 @cache
@@ -44,7 +46,7 @@ def variance_test_power(
 ) -> float:
     """Power of a one-sided test that the treatment is more variable, at a true variance ratio, normal data.
 
-    n values per arm. The F test's is exact; the others' come from `rlvr.statistics.critical` (seeded), with
+    n values per arm. The F test's is exact; the others' come from `rlvr.statistics.critical_table`, with
     a standard error of at most 0.01 (`permutation`) and 0.003 (`brown_forsythe`). ValueError with n below 2
     (3 for Brown–Forsythe), alpha outside (0, 0.5), a ratio that is not above 0 or an unknown test.
     """
@@ -57,11 +59,8 @@ def variance_test_power(
         raise ValueError(f"the variance ratio is {ratio}; it must be above 0")
     if test not in get_args(VarianceTest):
         raise ValueError(f"unknown test {test!r}; allowed: {', '.join(get_args(VarianceTest))}")
-    tail = stats.f(n - 1, n - 1)
-    if test == "f":
-        return float(tail.sf(tail.ppf(1 - alpha) / ratio))
-    find = permutation_critical_ratios if test == "permutation" else brown_forsythe_critical_ratios
-    return float(tail.sf(find(n, alpha) / ratio).mean())
+    critical = special.fdtri(n - 1, n - 1, 1 - alpha) if test == "f" else critical_ratios(test, n, alpha)
+    return float(np.mean(special.fdtrc(n - 1, n - 1, critical / ratio)))
 
 
 @cache
@@ -81,7 +80,7 @@ def permutation_detectable_variance_ratio(n: int, alpha: float = 0.05, power: fl
     largest = math.log(LARGEST_RATIO)
     if lacking(largest) < 0:
         return None
-    return math.exp(optimize.brentq(lacking, 0.0, largest, xtol=1e-4))
+    return math.exp(root(lacking, 0.0, largest))
 
 
 def equivalence_power(standard_error: float, degrees: float, margin: float, alpha: float = 0.05) -> float:
@@ -110,7 +109,7 @@ def equivalence_detectable_margin(
     def lacking(reach: float) -> float:
         return equivalence_power(1.0, degrees, reach, alpha) - power
 
-    return standard_error * optimize.brentq(lacking, *_bracket(lacking))
+    return standard_error * root(lacking, *_bracket(lacking))
 
 
 def greater_power(standard_error: float, degrees: float, difference: float, alpha: float = 0.05) -> float:
@@ -127,7 +126,7 @@ def greater_detectable_difference(
     def lacking(reach: float) -> float:
         return greater_power(1.0, degrees, reach, alpha) - power
 
-    return standard_error * optimize.brentq(lacking, *_bracket(lacking))
+    return standard_error * root(lacking, *_bracket(lacking))
 
 
 def _bracket(lacking: Callable[[float], float]) -> tuple[float, float]:
@@ -136,6 +135,19 @@ def _bracket(lacking: Callable[[float], float]) -> tuple[float, float]:
     while lacking(high) < 0:
         high *= 2
     return 1e-9, high
+
+
+def root(function: Callable[[float], float], low: float, high: float) -> float:
+    """Where a function changes its sign between `low` and `high`, by halving to the last bit.
+
+    ValueError if it has the same sign at both ends.
+    """
+    above = function(high) > 0
+    if (function(low) > 0) == above:
+        raise ValueError(f"the function does not change its sign between {low} and {high}")
+    while low < (middle := (low + high) / 2) < high:
+        low, high = (low, middle) if (function(middle) > 0) == above else (middle, high)
+    return middle
 
 
 def arms_equivalence_power(n: int, sd: float, margin: float, alpha: float = 0.05) -> float:
