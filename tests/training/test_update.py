@@ -125,7 +125,8 @@ def test_an_update_computes_equal_rows_once_and_their_gradient_in_full(small_bas
     weights = torch.randn(6, 7, generator=torch.Generator().manual_seed(2))
     seen = []
     model.model.layers[0].register_forward_pre_hook(lambda _module, inputs: seen.append(len(inputs[0])))
-    found, _ = score_labels(model, ids, labels, mask, None, Scoring())
+    every_row = torch.ones(6, dtype=torch.bool)
+    found, _ = score_labels(model, ids, labels, mask, None, Scoring(), every_row)
     (weights * found).sum().backward()
     assert seen == [3]
     gradients = [parameter.grad.clone() for parameter in model.parameters()]
@@ -140,5 +141,41 @@ def test_an_update_computes_equal_rows_once_and_their_gradient_in_full(small_bas
 def test_an_update_with_dropout_computes_every_row(small_base):
     model = load_policy(small_base / "policy", torch.float32, torch.float32)
     dropout = AttentionDropout(Dropout(rate=0.5), torch.Generator().manual_seed(0))
-    found, _ = score_labels(model, *_repeated_rows(), dropout, Scoring())
+    found, _ = score_labels(model, *_repeated_rows(), dropout, Scoring(), torch.ones(6, dtype=torch.bool))
     assert not torch.equal(found[0], found[2])
+
+
+def _score_and_go_back(model, weights, learning):
+    """Scores, gradients, and (rows, with or without a gradient) of each pass of `_repeated_rows`."""
+    seen, tokens = [], _repeated_rows()
+    hook = model.model.layers[0].register_forward_pre_hook(
+        lambda _module, inputs: seen.append((len(inputs[0]), inputs[0].requires_grad))
+    )
+    model.zero_grad()
+    found = score_labels(model, *tokens, None, Scoring(entropy=True), learning)
+    hook.remove()
+    (weights[:, None] * found[0]).sum().backward()
+    return found, [parameter.grad for parameter in model.parameters()], seen
+
+
+@pytest.mark.parametrize("weights", [[0, 2, 0, 0, -1, 0], [1, 0, 0, 0, 0, 0], [0, 0, 0, 3, 0, 1]])
+def test_rows_without_a_gradient_are_scored_without_a_backward_pass(small_base, weights):
+    model = load_policy(small_base / "policy", torch.float32, torch.float32)
+    weights = torch.tensor(weights, dtype=torch.float32)
+    whole, gradients, _ = _score_and_go_back(model, weights, torch.ones(6, dtype=torch.bool))
+    found, fewer, seen = _score_and_go_back(model, weights, weights != 0)
+    distinct = torch.tensor([0, 1, 0, 2, 1, 0])
+    rows = len(distinct[weights != 0].unique())
+    assert seen == [(rows, True), (3 - rows, False)]
+    for ours, theirs in zip(found, whole, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
+    largest = max(gradient.abs().max() for gradient in gradients)
+    for ours, theirs in zip(fewer, gradients, strict=True):
+        assert (ours - theirs).abs().max() <= 1e-6 * largest
+
+
+def test_where_no_row_has_a_gradient_it_is_zero(small_base):
+    model = load_policy(small_base / "policy", torch.float32, torch.float32)
+    _, gradients, seen = _score_and_go_back(model, torch.zeros(6), torch.zeros(6, dtype=torch.bool))
+    assert [rows for rows, _ in seen] == [1, 2]
+    assert all(not gradient.any() for gradient in gradients)

@@ -16,7 +16,13 @@ from rlvr.models.label_scores import Scoring
 from rlvr.objectives import grpo_microbatch_train_step
 from rlvr.optim import AdamW
 from rlvr.precision import PrecisionMode, torch_dtype
-from rlvr.processes import norm_over_processes, of_all_processes, share_out, sum_over_processes
+from rlvr.processes import (
+    norm_over_processes,
+    of_all_processes,
+    process_count,
+    share_out,
+    sum_over_processes,
+)
 from rlvr.rollout.streams import named_generator
 from rlvr.shards import local, place
 from rlvr.training.batch import TrainingBatch, distinct_rows, trimmed_width
@@ -140,9 +146,13 @@ class Updater:
         tokens = (cut(batch.input_ids), cut(batch.labels), mask)
         chunk = self.config.trainer.vocabulary_chunk
         scoring = Scoring(not batch.scored, torch_dtype(self.mode.logits), chunk)
-        log_probs, entropies = score_labels(self.model, *tokens, dropout, scoring)
-        current = log_probs.detach()
         loss_type, cliprange = _objective(self.config, self.mode)
+        factors = batch.rewards if loss_type == "no_baseline" else batch.advantages
+        # Processes that share the job must go forward and backward together, whatever rows each has.
+        skips = beta == 0 and process_count() == 1
+        learning = (factors[rows, 0] != 0) if skips else torch.ones_like(rows, dtype=torch.bool)
+        log_probs, entropies = score_labels(self.model, *tokens, dropout, scoring, learning)
+        current = log_probs.detach()
         loss, details = grpo_microbatch_train_step(
             log_probs,
             mask,
@@ -192,16 +202,29 @@ def score_labels(
     mask: Bool[Tensor, "B S"],
     dropout: AttentionDropout | None,
     scoring: Scoring,
+    learning: Bool[Tensor, " B"],
 ) -> tuple[Float[Tensor, "B S"], Float[Tensor, "B S"] | None]:
     """Log-probabilities of the labels, for backward, and entropies if asked for.
 
-    Equal rows are computed once; with dropout every row is computed, since each has a mask of its own.
+    Equal rows are computed once, and those without `learning`, whose loss has no gradient, without a backward
+    pass. With dropout every row is computed, since each has a mask of its own.
     """
     if dropout is not None:
         return model.label_scores(input_ids, labels, mask, scoring, dropout)
     input_ids, labels, mask, place = distinct_rows(input_ids, labels, mask)
-    log_probs, entropies = model.label_scores(input_ids, labels, mask, scoring)
-    return log_probs[place], None if entropies is None else entropies[place]
+    learns = torch.zeros(len(mask), dtype=torch.bool, device=mask.device)
+    learns[place[learning]] = True
+    # The loss goes backward in any case.
+    learns[0] |= not learns.any()
+    parts = []
+    for rows, backward in ((learns.nonzero()[:, 0], True), ((~learns).nonzero()[:, 0], False)):
+        if len(rows):
+            with torch.set_grad_enabled(backward):
+                scores = model.label_scores(input_ids[rows], labels[rows], mask[rows], scoring)
+            parts.append((rows, *scores))
+    rows, log_probs, entropies = zip(*parts, strict=True)
+    place = torch.cat(rows).argsort()[place]
+    return torch.cat(log_probs)[place], torch.cat(entropies)[place] if scoring.entropy else None
 
 
 def _keep_scores(batch: TrainingBatch, rows: Tensor, details: Mapping[str, Tensor]) -> None:
