@@ -4,8 +4,8 @@
 
 Prints the wall time; for the precision study seconds per training step and rollouts per second by mode; what
 the cores did, with the share of Snakemake's start and of interpreters that start and import; and for each
-rule the seconds of its jobs, and its peak memory beside the `mem_mb` that it declares. Ends with exit status 1
-where a rule takes more than that. Interpreter starts are measured afterwards: the imports of each rule's
+rule the seconds of its jobs, and its peak memory beside the `mem_mb` that it declares. Ends with exit status
+1 where a rule takes more than that. Interpreter starts are measured afterwards: the imports of each rule's
 script, by themselves.
 """
 
