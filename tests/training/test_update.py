@@ -125,8 +125,7 @@ def test_an_update_computes_equal_rows_once_and_their_gradient_in_full(small_bas
     weights = torch.randn(6, 7, generator=torch.Generator().manual_seed(2))
     seen = []
     model.model.layers[0].register_forward_pre_hook(lambda _module, inputs: seen.append(len(inputs[0])))
-    every_row = torch.ones(6, dtype=torch.bool)
-    found, _ = score_labels(model, ids, labels, mask, None, Scoring(), every_row)
+    found, _ = score_labels(model, ids, labels, mask, None, Scoring())
     (weights * found).sum().backward()
     assert seen == [3]
     gradients = [parameter.grad.clone() for parameter in model.parameters()]
@@ -141,7 +140,7 @@ def test_an_update_computes_equal_rows_once_and_their_gradient_in_full(small_bas
 def test_an_update_with_dropout_computes_every_row(small_base):
     model = load_policy(small_base / "policy", torch.float32, torch.float32)
     dropout = AttentionDropout(Dropout(rate=0.5), torch.Generator().manual_seed(0))
-    found, _ = score_labels(model, *_repeated_rows(), dropout, Scoring(), torch.ones(6, dtype=torch.bool))
+    found, _ = score_labels(model, *_repeated_rows(), dropout, Scoring())
     assert not torch.equal(found[0], found[2])
 
 
@@ -162,11 +161,11 @@ def _score_and_go_back(model, weights, learning):
 def test_rows_without_a_gradient_are_scored_without_a_backward_pass(small_base, weights):
     model = load_policy(small_base / "policy", torch.float32, torch.float32)
     weights = torch.tensor(weights, dtype=torch.float32)
-    whole, gradients, _ = _score_and_go_back(model, weights, torch.ones(6, dtype=torch.bool))
+    whole, gradients, _ = _score_and_go_back(model, weights, None)
     found, fewer, seen = _score_and_go_back(model, weights, weights != 0)
     distinct = torch.tensor([0, 1, 0, 2, 1, 0])
     rows = len(distinct[weights != 0].unique())
-    assert seen == [(rows, True), (3 - rows, False)]
+    assert seen == [(3 - rows, False), (rows, True)]
     for ours, theirs in zip(found, whole, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
     largest = max(gradient.abs().max() for gradient in gradients)
@@ -177,5 +176,5 @@ def test_rows_without_a_gradient_are_scored_without_a_backward_pass(small_base, 
 def test_where_no_row_has_a_gradient_it_is_zero(small_base):
     model = load_policy(small_base / "policy", torch.float32, torch.float32)
     _, gradients, seen = _score_and_go_back(model, torch.zeros(6), torch.zeros(6, dtype=torch.bool))
-    assert [rows for rows, _ in seen] == [1, 2]
+    assert seen == [(2, False), (1, True)]
     assert all(not gradient.any() for gradient in gradients)

@@ -96,12 +96,13 @@ class Updater:
         normalization = _length_normalization(batch.response_mask[rows], self.config, self.mode)
         self.model.zero_grad(set_to_none=True)
         scale = 1.0 if self.scaler is None else self.scaler.get_scale()
+        learning = self._learning(batch, rows)
         loss, clipped_tokens, ratio_max = 0.0, 0.0, 0.0
         for (index, part), own in share_out(list(enumerate(self._microbatches(batch, rows, place)))):
             dropout = _dropout(self.mode, self.seed, (*place, index), rows.device)
             back_propagated = scale if own else 0.0
             part_loss, details = self._microbatch(
-                batch, part, len(rows), normalization, dropout, back_propagated
+                batch, part, len(rows), normalization, dropout, back_propagated, learning
             )
             if not own:
                 continue
@@ -119,6 +120,16 @@ class Updater:
         tokens = batch.response_mask[rows].sum().item()
         return UpdateResult(1, 0, sum(losses), math.nan, sum(clipped) / tokens, float(np.max(ratios)), scale)
 
+    def _learning(self, batch: TrainingBatch, rows: Tensor) -> Tensor | None:
+        """Which rows of the batch have a loss with a gradient, None if all of the minibatch do.
+
+        The same in all processes that share the job, since they must go forward equally often.
+        """
+        loss_type, _ = _objective(self.config, self.mode)
+        factors = batch.rewards if loss_type == "no_baseline" else batch.advantages
+        learning = factors[:, 0] != 0
+        return None if self.config.loss.kl_beta or learning[rows].all() else learning
+
     def _microbatches(self, batch: TrainingBatch, rows: Tensor, place: tuple[int, int]) -> Sequence[Tensor]:
         tokens = self.config.trainer.microbatch_tokens
         parts = microbatches(rows, batch.response_mask, self.config.microbatch_size, tokens)
@@ -135,6 +146,7 @@ class Updater:
         normalization: tuple[str, float],
         dropout: AttentionDropout | None,
         scale: float,
+        learning: Tensor | None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Forward and backward of one microbatch; loss and metadata, scores among it if there were none."""
         width = trimmed_width(batch.response_mask[rows])
@@ -147,11 +159,9 @@ class Updater:
         chunk = self.config.trainer.vocabulary_chunk
         scoring = Scoring(not batch.scored, torch_dtype(self.mode.logits), chunk)
         loss_type, cliprange = _objective(self.config, self.mode)
-        factors = batch.rewards if loss_type == "no_baseline" else batch.advantages
-        # Processes that share the job must go forward and backward together, whatever rows each has.
-        skips = beta == 0 and process_count() == 1
-        learning = (factors[rows, 0] != 0) if skips else torch.ones_like(rows, dtype=torch.bool)
-        log_probs, entropies = score_labels(self.model, *tokens, dropout, scoring, learning)
+        log_probs, entropies = score_labels(
+            self.model, *tokens, dropout, scoring, None if learning is None else learning[rows]
+        )
         current = log_probs.detach()
         loss, details = grpo_microbatch_train_step(
             log_probs,
@@ -202,26 +212,31 @@ def score_labels(
     mask: Bool[Tensor, "B S"],
     dropout: AttentionDropout | None,
     scoring: Scoring,
-    learning: Bool[Tensor, " B"],
+    learning: Bool[Tensor, " B"] | None = None,
 ) -> tuple[Float[Tensor, "B S"], Float[Tensor, "B S"] | None]:
     """Log-probabilities of the labels, for backward, and entropies if asked for.
 
-    Equal rows are computed once, and those without `learning`, whose loss has no gradient, without a backward
-    pass. With dropout every row is computed, since each has a mask of its own.
+    Equal rows are computed once, and those that are not `learning`, whose loss has no gradient, without a
+    backward pass. With dropout every row is computed, since each has a mask of its own.
     """
     if dropout is not None:
         return model.label_scores(input_ids, labels, mask, scoring, dropout)
     input_ids, labels, mask, place = distinct_rows(input_ids, labels, mask)
+    if learning is None:
+        log_probs, entropies = model.label_scores(input_ids, labels, mask, scoring)
+        return log_probs[place], None if entropies is None else entropies[place]
     learns = torch.zeros(len(mask), dtype=torch.bool, device=mask.device)
     learns[place[learning]] = True
-    # The loss goes backward in any case.
+    # The loss goes backward in any case, and processes that share the job through both passes.
     learns[0] |= not learns.any()
+    still, moving = (~learns).nonzero()[:, 0], learns.nonzero()[:, 0]
     parts = []
-    for rows, backward in ((learns.nonzero()[:, 0], True), ((~learns).nonzero()[:, 0], False)):
-        if len(rows):
-            with torch.set_grad_enabled(backward):
-                scores = model.label_scores(input_ids[rows], labels[rows], mask[rows], scoring)
-            parts.append((rows, *scores))
+    if len(still) or process_count() > 1:
+        rows = still if len(still) else moving[:1]
+        with torch.no_grad():
+            scores = model.label_scores(input_ids[rows], labels[rows], mask[rows], scoring)
+        parts = [(rows, *scores)] if len(still) else []
+    parts.append((moving, *model.label_scores(input_ids[moving], labels[moving], mask[moving], scoring)))
     rows, log_probs, entropies = zip(*parts, strict=True)
     place = torch.cat(rows).argsort()[place]
     return torch.cat(log_probs)[place], torch.cat(entropies)[place] if scoring.entropy else None
