@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rlvr.advantages.groups import group_advantages, response_rewards
 
+LengthNormalization = Literal["masked_mean", "masked_normalize"]
 LossType = Literal["no_baseline", "reinforce_with_baseline", "grpo_clip", "grpo_no_clip", "gspo_clip"]
 ClipRange = float | tuple[float, float]
 
@@ -250,7 +251,7 @@ def grpo_microbatch_train_step(
     advantages: Float[Tensor, "B 1"] | None = None,
     old_log_probs: Float[Tensor, "B S"] | None = None,
     cliprange: ClipRange | None = None,
-    length_normalization: Literal["masked_mean", "masked_normalize"] = "masked_mean",
+    length_normalization: LengthNormalization = "masked_mean",
     normalize_constant: float = 1.0,
     token_penalty: Float[Tensor, "B S"] | None = None,
     token_weights: Float[Tensor, "B S"] | None = None,

@@ -57,7 +57,7 @@ def registered_names(word: str) -> tuple[str, ...]:
     from rlvr.data.templates import TEMPLATES
     from rlvr.verify.registry import VERIFIERS
 
-    registries = {
+    registries: dict[str, Iterable[str]] = {
         "verifiers": VERIFIERS,
         "templates": TEMPLATES,
         "families": FAMILIES,

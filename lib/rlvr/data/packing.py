@@ -4,7 +4,7 @@ The interface is that of the supplement to Stanford CS336 (spring 2025), assignm
 sequence see each other, as in the packing of pre-training.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from rlvr.data.rows import DataError, json_lines
 from rlvr.errors import UserError
-from rlvr.models.tokenizers import TextTokenizer
+from rlvr.models.tokenizers import AnyTokenizer
 
 # The template of Stanford Alpaca (tatsu-lab/stanford_alpaca, instructions without an input), as it stands in
 # CS336's cs336_alignment/prompts/alpaca_sft.prompt, up to where the response begins.
@@ -43,7 +43,7 @@ class PackedDataset(Dataset):
 
     def __init__(
         self,
-        tokenizer: TextTokenizer,
+        tokenizer: AnyTokenizer,
         path_or_records: str | Path | Sequence[Mapping[str, Any]],
         seq_length: int,
         shuffle: bool,
@@ -86,10 +86,13 @@ class PackedDataset(Dataset):
         return {"input_ids": self._stream[start:end], "labels": self._stream[start + 1 : end + 1]}
 
 
+Placed = tuple[str, Mapping[str, Any]]  # a record and the place that a message names
+
+
 def _documents(path_or_records: str | Path | Sequence[Mapping[str, Any]], template: str) -> Iterable[str]:
     if isinstance(path_or_records, str | Path):
         path = Path(path_or_records)
-        rows = ((f"{path}:{number}", row) for number, row in json_lines(path))
+        rows: Iterator[Placed] = ((f"{path}:{number}", row) for number, row in json_lines(path))
     else:
         rows = ((f"record {index}", row) for index, row in enumerate(path_or_records))
     for place, row in rows:

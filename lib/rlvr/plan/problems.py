@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rlvr.data.families import family_problems
+from rlvr.data.families import Split, family_problems
 from rlvr.errors import UserError
 
 Config = Mapping[str, Any]
@@ -20,6 +20,7 @@ def evaluation_problems(config: Config, task: str) -> int | None:
     """
     prepared = _prepared(config, f"eval/{task}.jsonl")
     source = config["data"]["evaluation"][task]["source"]
+    found: int | None
     if prepared is not None:
         found = prepared
     elif source["kind"] == "holdout":
@@ -39,7 +40,8 @@ def training_problems(config: Config) -> int | None:
         return prepared
     sources = config["data"]["train"]["sources"]
     counts = [source_rows(source, config["data_root"]) for source in sources]
-    return None if None in counts else sum(counts)
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
 
 
 def _prepared(config: Config, name: str) -> int | None:
@@ -69,7 +71,7 @@ def source_rows(source: Config, data_root: str) -> int | None:
 
 
 @cache
-def _family_size(family: str, split: str) -> int:
+def _family_size(family: str, split: Split) -> int:
     return len(family_problems(family, split))
 
 
