@@ -162,10 +162,18 @@ def compute_policy_gradient_loss(
     What a type needs and did not get, or an unknown type, raises a ValueError that names it.
     """
 
-    def need(name: str, value):
+    def missing(name: str) -> ValueError:
+        return ValueError(f"loss_type {loss_type!r} needs {name}")
+
+    def need(name: str, value: Tensor | None) -> Tensor:
         if value is None:
-            raise ValueError(f"loss_type {loss_type!r} needs {name}")
+            raise missing(name)
         return value
+
+    def clipping() -> ClipRange:
+        if cliprange is None:
+            raise missing("cliprange")
+        return cliprange
 
     match loss_type:
         case "no_baseline":
@@ -177,7 +185,7 @@ def compute_policy_gradient_loss(
                 need("advantages", advantages),
                 policy_log_probs,
                 need("old_log_probs", old_log_probs),
-                need("cliprange", cliprange),
+                clipping(),
             )
         case "grpo_no_clip":
             ratio = _ratio(policy_log_probs, need("old_log_probs", old_log_probs))
@@ -188,7 +196,7 @@ def compute_policy_gradient_loss(
                 policy_log_probs,
                 need("old_log_probs", old_log_probs),
                 need("response_mask", response_mask),
-                need("cliprange", cliprange),
+                clipping(),
             )
     raise ValueError(
         f"unknown loss_type {loss_type!r}; "

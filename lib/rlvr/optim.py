@@ -64,7 +64,7 @@ class AdamW(torch.optim.Optimizer):
 
     def __init__(
         self,
-        params: Iterable,
+        params: Iterable[Any],
         lr: float,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -92,7 +92,7 @@ class AdamW(torch.optim.Optimizer):
         # Saved with the state, since it is of use with the same tracked weights only.
         super().__init__(params, settings | {"tracking": (tracked, seed if tracked else 0)})
 
-    def add_param_group(self, param_group: dict) -> None:
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
         """As torch's, without its decorator, which imports torch's compiler at the first call (1.5 s)."""
         _undecorated(torch.optim.Optimizer.add_param_group)(self, param_group)
         for parameter in self.param_groups[-1]["params"]:
@@ -108,7 +108,7 @@ class AdamW(torch.optim.Optimizer):
         """As torch's, without its decorator."""
         _undecorated(torch.optim.Optimizer.zero_grad)(self, set_to_none)
 
-    def state_dict(self) -> dict:
+    def state_dict(self) -> dict[str, Any]:
         """As torch's, without its decorator; of divided parameters the tracked coordinates are all there."""
         saved = _undecorated(torch.optim.Optimizer.state_dict)(self)
         for parameter, index in self._index.items():
@@ -118,7 +118,7 @@ class AdamW(torch.optim.Optimizer):
                 saved["state"][index] = own | everywhere
         return saved
 
-    def load_state_dict(self, state_dict: dict) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore everything exactly, in its own dtypes (torch's own casts it to the weights' dtype).
 
         Moments may be divided among processes as the parameters are, or whole. Raises ValueError for the

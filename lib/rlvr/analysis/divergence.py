@@ -95,8 +95,8 @@ def _on_task(study: Study, config: AnalysisConfig, claim: Hypothesis) -> Hypothe
     sentence = (
         f"On-task ({claim.task}), KL of {claim.arm} to the base is {ratio_words(given(claim.effect))} times "
         f"that of {claim.reference} ({level_words(config.confidence)} interval "
-        f"{ratio_words(given(claim.low))} to {ratio_words(given(claim.high))}, margin a factor of {config.kl_equivalence_ratio:g}, TOST "
-        f"{p_words(found.pvalue)}): {ENDINGS[claim.verdict]}{need}."
+        f"{ratio_words(given(claim.low))} to {ratio_words(given(claim.high))}, margin a factor of "
+        f"{config.kl_equivalence_ratio:g}, TOST {p_words(found.pvalue)}): {ENDINGS[claim.verdict]}{need}."
     )
     arms = reference, treatment
     change = equivalence_change(claim, found, arms, config, lambda log: factor_words(math.exp(log)))

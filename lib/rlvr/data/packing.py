@@ -33,7 +33,7 @@ def render_prompt(template: str, prompt: str) -> str:
     return before + prompt + after[0]
 
 
-class PackedDataset(Dataset):
+class PackedDataset(Dataset[dict[str, Tensor]]):
     """Consecutive sequences of `seq_length` tokens out of one stream of documents, each ended by EOS.
 
     A document is the prompt in `template` with its response behind it, tokenised as the tokenizer does by
@@ -102,7 +102,9 @@ def _documents(path_or_records: str | Path | Sequence[Mapping[str, Any]], templa
         yield render_prompt(template, row["prompt"]) + row["response"]
 
 
-def iterate_batches(dataset: Dataset, batch_size: int, shuffle: bool, seed: int = 0) -> DataLoader:
+def iterate_batches(
+    dataset: Dataset[dict[str, Tensor]], batch_size: int, shuffle: bool, seed: int = 0
+) -> DataLoader[dict[str, Tensor]]:
     """Batches of one epoch: `input_ids` and `labels` (batch_size, seq_length); the last may have fewer rows.
 
     `shuffle`: in an order drawn from `seed`; iterating the result again is the next epoch, in another order.

@@ -15,7 +15,8 @@ from rlvr.verify.answers.limits import (
 )
 from rlvr.verify.answers.polynomial import ONE, UNIT, Atom, Polynomial, Term
 
-Key = tuple[frozenset, frozenset]
+Terms = frozenset[tuple[Term, Fraction]]
+Key = tuple[Terms, Terms]
 
 
 @dataclass(frozen=True, eq=False)
