@@ -60,6 +60,8 @@ lint: environment
 	@ruff format --check .
 	@echo "==> Code: ruff check"
 	@ruff check .
+	@echo "==> Types of lib/: mypy"
+	@mypy
 
 environment: $(INSTALLED)
 

@@ -77,6 +77,23 @@ def test_fp32_of_transposed_weights_equals_torch(monkeypatch):
     assert torch.equal(ours, theirs)
 
 
+def test_a_closure_is_computed_before_the_step_as_by_torch():
+    ours, theirs = _weights(), _weights()
+
+    def loss_of(weights):
+        def closure():
+            loss = sum(weight.square().sum() for weight in weights)
+            for weight, gradient in zip(weights, torch.autograd.grad(loss, weights), strict=True):
+                weight.grad = gradient
+            return loss
+
+        return closure
+
+    returned = AdamW(ours, **SETTINGS).step(loss_of(ours))
+    assert returned == torch.optim.AdamW(theirs, **SETTINGS).step(loss_of(theirs))
+    assert all(torch.equal(one, other) for one, other in zip(ours, theirs, strict=True))
+
+
 @pytest.mark.parametrize("dtype", [BF16, torch.float16])
 def test_sixteen_bit_storage_rounds_the_fp32_result_to_nearest(dtype):
     weights = _weights(dtype)

@@ -1,7 +1,8 @@
 """The arithmetic of one Adam step, on lists of fp32 tensors."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ class AdamStep:
     root_correction: float  # √(1 − β₂ᵗ)
 
     @classmethod
-    def at_step(cls, step: int, group: dict) -> Self:
+    def at_step(cls, step: int, group: Mapping[str, Any]) -> Self:
         """The numbers of step `step` (from 1), with the settings of a parameter group."""
         beta1, beta2 = group["betas"]
         lr = group["lr"]

@@ -6,7 +6,7 @@ from torch.nn.functional import logsigmoid
 
 from rlvr.data.packing import ALPACA, render_prompt
 from rlvr.errors import UserError
-from rlvr.models.tokenizers import TextTokenizer
+from rlvr.models.tokenizers import AnyTokenizer
 from rlvr.objectives import masked_normalize
 from rlvr.policy import collate, get_response_log_probs
 
@@ -14,7 +14,7 @@ from rlvr.policy import collate, get_response_log_probs
 def per_instance_dpo_loss(
     policy: nn.Module,
     reference: nn.Module,
-    tokenizer: TextTokenizer,
+    tokenizer: AnyTokenizer,
     beta: float,
     prompt: str,
     response_chosen: str,
@@ -40,7 +40,7 @@ def per_instance_dpo_loss(
 
 
 def _preference_batch(
-    tokenizer: TextTokenizer, prompt: str, response_chosen: str, response_rejected: str
+    tokenizer: AnyTokenizer, prompt: str, response_chosen: str, response_rejected: str
 ) -> dict[str, Tensor]:
     """The chosen response in row 0, the rejected one in row 1 (see `rlvr.policy.collate`)."""
     if tokenizer.eos_token_id is None:

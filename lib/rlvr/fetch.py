@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, TypedDict
 
 from rlvr.config.places import HubNeed
 from rlvr.data.hub_card import CARD
@@ -14,6 +14,16 @@ from rlvr.hub import MODEL_FILES, HubRepository, cached_snapshot
 from rlvr.models.weight_files import missing_weight_files
 
 logger = logging.getLogger(__name__)
+
+
+class Fetched(TypedDict):
+    """What the record says of a repository."""
+
+    kind: str
+    repo: str
+    revision: str
+    files: int
+    bytes: int
 
 
 def fetch(needs: Sequence[HubNeed], record_path: str | Path, screen: TextIO) -> None:
@@ -40,7 +50,7 @@ def fetch(needs: Sequence[HubNeed], record_path: str | Path, screen: TextIO) -> 
     write_json(record_path, record)
 
 
-def _fetch_one(need: HubNeed) -> dict[str, str | int]:
+def _fetch_one(need: HubNeed) -> Fetched:
     repository = HubRepository(need.kind, need.repo, need.revision)
     wanted = list(MODEL_FILES)
     if need.kind == "dataset":

@@ -99,7 +99,7 @@ def log_generations(
     rows = zip(prompts, responses, ground_truths, scores, entropies, lengths, strict=True)
     return GenerationLog(
         tuple(
-            Generation(prompt, response, truth, *score, entropy, length)
+            Generation(prompt, response, truth, score[0], score[1], score[2], entropy, length)
             for prompt, response, truth, score, entropy, length in rows
         )
     )
@@ -111,10 +111,11 @@ def _require_rows(rows: int, **lists: Sequence[Any]) -> None:
             raise ValueError(f"{rows} responses but {len(values)} {name}; they are paired by position")
 
 
-def _scores(index: int, reward: Mapping[str, float]) -> tuple[float, ...]:
+def _scores(index: int, reward: Mapping[str, float]) -> tuple[float, float, float]:
     if missing := [name for name in REWARDS if name not in reward]:
         raise ValueError(f"the rewards of response {index} lack {', '.join(missing)}")
-    return tuple(float(reward[name]) for name in REWARDS)
+    formatted, answered, total = (float(reward[name]) for name in REWARDS)
+    return formatted, answered, total
 
 
 def append_generations(path: str | Path, step: int, log: GenerationLog) -> None:

@@ -26,7 +26,7 @@ class HubRepository:
     name: str
     revision: str
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not COMMIT.fullmatch(self.revision):
             raise UserError(
                 f"{self.kind} {self.name}: the revision is {self.revision or 'missing'}; pin its revision, a "

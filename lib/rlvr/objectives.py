@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rlvr.advantages.groups import group_advantages, response_rewards
 
+LengthNormalization = Literal["masked_mean", "masked_normalize"]
 LossType = Literal["no_baseline", "reinforce_with_baseline", "grpo_clip", "grpo_no_clip", "gspo_clip"]
 ClipRange = float | tuple[float, float]
 
@@ -161,10 +162,18 @@ def compute_policy_gradient_loss(
     What a type needs and did not get, or an unknown type, raises a ValueError that names it.
     """
 
-    def need(name: str, value):
+    def missing(name: str) -> ValueError:
+        return ValueError(f"loss_type {loss_type!r} needs {name}")
+
+    def need(name: str, value: Tensor | None) -> Tensor:
         if value is None:
-            raise ValueError(f"loss_type {loss_type!r} needs {name}")
+            raise missing(name)
         return value
+
+    def clipping() -> ClipRange:
+        if cliprange is None:
+            raise missing("cliprange")
+        return cliprange
 
     match loss_type:
         case "no_baseline":
@@ -176,7 +185,7 @@ def compute_policy_gradient_loss(
                 need("advantages", advantages),
                 policy_log_probs,
                 need("old_log_probs", old_log_probs),
-                need("cliprange", cliprange),
+                clipping(),
             )
         case "grpo_no_clip":
             ratio = _ratio(policy_log_probs, need("old_log_probs", old_log_probs))
@@ -187,7 +196,7 @@ def compute_policy_gradient_loss(
                 policy_log_probs,
                 need("old_log_probs", old_log_probs),
                 need("response_mask", response_mask),
-                need("cliprange", cliprange),
+                clipping(),
             )
     raise ValueError(
         f"unknown loss_type {loss_type!r}; "
@@ -250,7 +259,7 @@ def grpo_microbatch_train_step(
     advantages: Float[Tensor, "B 1"] | None = None,
     old_log_probs: Float[Tensor, "B S"] | None = None,
     cliprange: ClipRange | None = None,
-    length_normalization: Literal["masked_mean", "masked_normalize"] = "masked_mean",
+    length_normalization: LengthNormalization = "masked_mean",
     normalize_constant: float = 1.0,
     token_penalty: Float[Tensor, "B S"] | None = None,
     token_weights: Float[Tensor, "B S"] | None = None,

@@ -1,8 +1,9 @@
 """AdamW with fp32 arithmetic, whatever dtype the weights and moments are stored in."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
+from typing import Any, ParamSpec, TypeVar, cast, overload
 
 import torch
 from torch import Tensor
@@ -26,6 +27,9 @@ from rlvr.shards import copy_into, is_sharded, local, place
 # one operation to the next; elsewhere launches cost more than memory, and only fp32 copies are bounded.
 _BUCKET_ELEMENTS = {"cpu": 2**17}
 _BUCKET_ELEMENTS_ELSEWHERE = 2**24
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
 TRACKED = ("intended", "start")  # what is kept of the tracked coordinates alone
 
@@ -60,7 +64,7 @@ class AdamW(torch.optim.Optimizer):
 
     def __init__(
         self,
-        params: Iterable,
+        params: Iterable[Any],
         lr: float,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -88,9 +92,9 @@ class AdamW(torch.optim.Optimizer):
         # Saved with the state, since it is of use with the same tracked weights only.
         super().__init__(params, settings | {"tracking": (tracked, seed if tracked else 0)})
 
-    def add_param_group(self, param_group: dict) -> None:
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
         """As torch's, without its decorator, which imports torch's compiler at the first call (1.5 s)."""
-        torch.optim.Optimizer.add_param_group.__wrapped__(self, param_group)
+        _undecorated(torch.optim.Optimizer.add_param_group)(self, param_group)
         for parameter in self.param_groups[-1]["params"]:
             index = self._index[parameter] = len(self._index)
             require_dtype(
@@ -102,11 +106,11 @@ class AdamW(torch.optim.Optimizer):
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """As torch's, without its decorator."""
-        torch.optim.Optimizer.zero_grad.__wrapped__(self, set_to_none)
+        _undecorated(torch.optim.Optimizer.zero_grad)(self, set_to_none)
 
-    def state_dict(self) -> dict:
+    def state_dict(self) -> dict[str, Any]:
         """As torch's, without its decorator; of divided parameters the tracked coordinates are all there."""
-        saved = torch.optim.Optimizer.state_dict.__wrapped__(self)
+        saved = _undecorated(torch.optim.Optimizer.state_dict)(self)
         for parameter, index in self._index.items():
             if self.tracked and is_sharded(parameter) and index in saved["state"]:
                 own = saved["state"][index]
@@ -114,7 +118,7 @@ class AdamW(torch.optim.Optimizer):
                 saved["state"][index] = own | everywhere
         return saved
 
-    def load_state_dict(self, state_dict: dict) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore everything exactly, in its own dtypes (torch's own casts it to the weights' dtype).
 
         Moments may be divided among processes as the parameters are, or whole. Raises ValueError for the
@@ -135,7 +139,7 @@ class AdamW(torch.optim.Optimizer):
                     f"{self._state_dtypes(parameter)}"
                 )
         settings = {"state": {}, "param_groups": state_dict["param_groups"]}
-        torch.optim.Optimizer.load_state_dict.__wrapped__(self, settings)
+        _undecorated(torch.optim.Optimizer.load_state_dict)(self, settings)
         for parameter, index in self._index.items():
             if saved := state_dict["state"].get(index):
                 tensors = {
@@ -151,9 +155,19 @@ class AdamW(torch.optim.Optimizer):
         copy_into(restored, saved)
         return restored
 
+    @overload
+    def step(self, closure: None = None) -> None: ...
+
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
-        """Update every parameter that has a gradient."""
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Update every parameter that has a gradient; a `closure` computes loss and gradients before."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
         for group in self.param_groups:
             active = [parameter for parameter in group["params"] if parameter.grad is not None]
             for parameter in active:
@@ -164,6 +178,7 @@ class AdamW(torch.optim.Optimizer):
                     self._sum_intended(parameters, adam)
                 for bucket in self._buckets(parameters):
                     self._update(bucket, adam)
+        return loss
 
     def lost_update(self) -> float:
         """‖intended − applied‖ / ‖intended‖ of all steps so far, over the tracked coordinates.
@@ -236,7 +251,8 @@ class AdamW(torch.optim.Optimizer):
 
         states = [self.state[parameter] for parameter in parameters]
         first, second = (tracked(state[key] for state in states) for key in ("exp_avg", "exp_avg_sq"))
-        adam.update_moments([first], [second], [tracked(parameter.grad for parameter in parameters)])
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        adam.update_moments([first], [second], [tracked(gradients)])
         update = tracked(parameters) * -adam.decay
         adam.add_steps([update], [first], [second])
         intended = [state["intended"] for state in states]
@@ -318,9 +334,14 @@ def second_moments_stuck(optimizer: AdamW) -> float:
     return stuck / nonzero if nonzero else math.nan
 
 
-def _norm(tensors: list[Tensor], shares: list[float]) -> float:
+def _undecorated(method: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """A method of torch's optimiser without its decorator, whose type does not tell of `__wrapped__`."""
+    return cast(Callable[Parameters, Result], cast(Any, method).__wrapped__)
+
+
+def _norm(tensors: Sequence[Tensor], shares: list[float]) -> float:
     """The 2-norm of all tensors of all processes, their squares weighted by `shares`, in float64."""
-    norms = torch.stack(torch._foreach_norm(tensors, dtype=torch.float64))
+    norms = torch.stack(torch._foreach_norm(list(tensors), dtype=torch.float64))
     return norm_over_processes((norms * norms.new_tensor(shares).sqrt()).norm()).item()
 
 

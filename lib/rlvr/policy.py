@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from rlvr.errors import UserError
 from rlvr.models.label_scores import entropy_of, log_softmax, of_labels
-from rlvr.models.tokenizers import TextTokenizer
+from rlvr.models.tokenizers import AnyTokenizer
 
 
 def collate(
@@ -37,7 +37,7 @@ def collate(
 
 
 def tokenize_prompt_and_output(
-    prompt_strs: Sequence[str], output_strs: Sequence[str], tokenizer: TextTokenizer
+    prompt_strs: Sequence[str], output_strs: Sequence[str], tokenizer: AnyTokenizer
 ) -> dict[str, Tensor]:
     """Tokenise prompts and outputs apart and join them (see `collate` for what is returned).
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
     import torch
@@ -101,25 +101,23 @@ def faults_of(factors: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
 DEFAULT_DROPOUT_RATE = 0.1
 
 
-def _mode(name: str, dtypes: str, **switches: object) -> PrecisionMode:
-    """Mode from its dtypes in the order master, optimizer_state, compute, reduce, rollout."""
-    return PrecisionMode(name, *dtypes.split(), **switches)
-
+_FP32: Final = "float32"
+_BF16: Final = "bfloat16"
+_FP16: Final = "float16"
 
 MODES: dict[str, PrecisionMode] = {
     mode.name: mode
     for mode in (
-        _mode("fp32", "float32 float32 float32 float32 float32", deterministic=True),
-        _mode(
-            "bf16",
-            "bfloat16 bfloat16 bfloat16 bfloat16 bfloat16",
-            dropout=Dropout("standard", DEFAULT_DROPOUT_RATE),
+        # Dtypes in the order master, optimizer_state, compute, reduce, rollout.
+        PrecisionMode("fp32", _FP32, _FP32, _FP32, _FP32, _FP32, deterministic=True),
+        PrecisionMode(
+            "bf16", _BF16, _BF16, _BF16, _BF16, _BF16, dropout=Dropout("standard", DEFAULT_DROPOUT_RATE)
         ),
-        _mode("bf16_mixed", "float32 float32 bfloat16 float32 bfloat16"),
-        _mode("fp16_mixed", "float32 float32 float16 float32 float16"),
-        _mode("bf16_fp32state", "bfloat16 float32 bfloat16 bfloat16 bfloat16"),
-        _mode("bf16_sr", "bfloat16 bfloat16 bfloat16 bfloat16 bfloat16", write_back="stochastic"),
-        _mode("bf16_kahan", "bfloat16 bfloat16 bfloat16 bfloat16 bfloat16", write_back="kahan"),
+        PrecisionMode("bf16_mixed", _FP32, _FP32, _BF16, _FP32, _BF16),
+        PrecisionMode("fp16_mixed", _FP32, _FP32, _FP16, _FP32, _FP16),
+        PrecisionMode("bf16_fp32state", _BF16, _FP32, _BF16, _BF16, _BF16),
+        PrecisionMode("bf16_sr", _BF16, _BF16, _BF16, _BF16, _BF16, write_back="stochastic"),
+        PrecisionMode("bf16_kahan", _BF16, _BF16, _BF16, _BF16, _BF16, write_back="kahan"),
     )
 }
 

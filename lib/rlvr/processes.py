@@ -32,7 +32,7 @@ def of_all_processes(value: Item) -> list[Item]:
     """Every process's value (anything that can be pickled), by rank."""
     if process_count() == 1:
         return [value]
-    values: list[Item | None] = [None] * process_count()
+    values: list[Item] = [value] * process_count()  # each is replaced
     distributed.all_gather_object(values, value)
     return values
 

@@ -23,7 +23,7 @@ SNAKEMAKE_MARK = ".snakemake_timestamp"
 
 def digest(record: Any) -> str:
     """SHA-256 of a plain record or dataclass as canonical JSON."""
-    plain = asdict(record) if is_dataclass(record) else record
+    plain = asdict(record) if is_dataclass(record) and not isinstance(record, type) else record
     return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -61,7 +61,7 @@ def resume_identity(job: Any, inputs: Mapping[str, str], code: str, device: str)
 
     `inputs`: hashes of the input files; `code`: digest of the code that the job runs (`rlvr.sources`).
     """
-    plain = asdict(job) if is_dataclass(job) else job
+    plain = asdict(job) if is_dataclass(job) and not isinstance(job, type) else job
     return digest([plain, inputs, code, version("torch"), device])
 
 

@@ -6,8 +6,12 @@ to import, which a process alone can do without.
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeGuard
 
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
 
 
 @dataclass(frozen=True)
@@ -23,19 +27,21 @@ class Place:
         return whole.reshape(-1)[self.start : self.start + self.count]
 
 
-def is_sharded(tensor: Tensor) -> bool:
+def is_sharded(tensor: Tensor) -> "TypeGuard[DTensor]":
     """Whether other processes hold parts of it."""
     return getattr(tensor, "device_mesh", None) is not None
 
 
 def local(tensor: Tensor) -> Tensor:
     """The part that this process holds, without gradient: it shares the tensor's memory."""
-    return tensor.detach().to_local() if is_sharded(tensor) else tensor.detach()
+    detached = tensor.detach()
+    return detached.to_local() if is_sharded(detached) else detached
 
 
 def whole(tensor: Tensor) -> Tensor:
     """All of it, in every process: a collective for a sharded tensor, else the tensor itself."""
-    return tensor.detach().full_tensor() if is_sharded(tensor) else tensor
+    detached = tensor.detach()
+    return detached.full_tensor() if is_sharded(detached) else tensor
 
 
 def place(tensor: Tensor) -> Place:

@@ -136,7 +136,7 @@ def _imported_names(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
     elif isinstance(node, ast.ImportFrom):
-        if node.level:
+        if node.level or node.module is None:
             raise ValueError(f"line {node.lineno}: relative import; the package imports by full name")
         yield node.module
         yield from (f"{node.module}.{alias.name}" for alias in node.names)

@@ -167,14 +167,14 @@ def test_rows_make_a_tidy_table(name):
 @pytest.mark.parametrize("name", MAKERS)
 def test_the_arrays_are_copies_of_the_rows(name):
     tracker = MAKERS[name]()
-    assert [len(column) for column in tracker.stats_arrays()] == [0, 0, 0, 0]
+    assert [len(column) for column in vars(tracker.stats_arrays()).values()] == [0, 0, 0, 0]
     for batch in make_stream(3):
         tracker.update(*batch)
     rows, state = tracker.stats(), tracker.state_dict()
     arrays = tracker.stats_arrays()
-    for key, column in zip(("prompt", "mean", "std", "count"), arrays, strict=True):
+    for key, column in zip(("prompt", "mean", "std", "count"), vars(arrays).values(), strict=True):
         assert list(column) == [row[key] for row in rows]
-    for column in arrays[1:]:
+    for column in (arrays.mean, arrays.std, arrays.count):
         column[:] = 77
     arrays.prompts.clear()
     assert tracker.stats() == rows

@@ -188,6 +188,12 @@ def test_numbers_up_to_the_bound_are_computed_and_no_further():
     assert decide("200!", str(math.factorial(200))) == "right"
 
 
+@pytest.mark.parametrize("stated", ["5", "x", "x_1", "AB"])
+def test_an_equals_sign_with_nothing_before_it_states_what_follows(stated):
+    assert decide(f"= {stated}", stated) == decide(stated, f"= {stated}") == "right"
+    assert decide(f"= {stated}", "y") == "wrong"
+
+
 def test_a_batch_of_mangled_latex_has_a_verdict_each():
     golds = [r"\frac{3}{4}", "x^2-1", r"(1, \sqrt{2})", r"\sin 2x", r"(-\infty, 3]", "101_2"]
     pieces = ["{", "}", r"\frac", "^", "_", "x", "7", r"\text{or}", ",", r"\sum", "=", "\ud800", "(", r"\ "]

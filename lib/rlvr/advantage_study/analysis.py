@@ -14,6 +14,7 @@ from rlvr.advantage_study.methods import StudyMethod
 from rlvr.advantage_study.scores import methods_table, scores_table
 from rlvr.advantage_study.words import Tables
 from rlvr.files import write_csv, write_json
+from rlvr.table_rows import table_records, table_rows
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ def analyse_advantage_study(
         confidence=confidence,
     )
     log.info("%d methods, %d runs; %d runs of GRPO", len(methods), len(scores), len(runs))
-    for row in tables.methods[tables.methods["note"] != ""].itertuples():
+    for row in table_rows(tables.methods[tables.methods["note"] != ""]):
         log.warning("%s: %s", row.method, row.note)
     for name in ("scores", "methods", "comparisons", "grpo", "grpo_comparisons"):
         _write_table(getattr(files, name), getattr(tables, name))
@@ -60,7 +61,7 @@ def analyse_advantage_study(
 
 
 def _write_table(path: str | Path, table: pd.DataFrame) -> None:
-    rows = table.to_dict("records")
+    rows = table_records(table)
     for row in rows:  # a column of whole numbers with gaps is one of floats to pandas
         row |= {name: int(row[name]) for name in WHOLE & row.keys() if row[name] == row[name]}
-    write_csv(path, list(table), rows)
+    write_csv(path, [str(name) for name in table], rows)

@@ -99,7 +99,7 @@ def comparisons_table(
     by_part: dict[str, list[Pair]] = {}
     for part, method, reference in study_pairs(methods):
         labels = {"part": part, "method": method, "reference": reference}
-        values = (finite_scores(scores, name) for name in (method, reference))
-        by_part.setdefault(part, []).append(Pair(labels, *values))
+        own, other = (finite_scores(scores, name) for name in (method, reference))
+        by_part.setdefault(part, []).append(Pair(labels, own, other))
     rows = [row for pairs in by_part.values() for row in compare_pairs(pairs, confidence)]
     return pd.DataFrame(rows, columns=list(COMPARISON_COLUMNS))

@@ -10,6 +10,7 @@ from rlvr.advantage_study.findings_grpo import grpo_sentences
 from rlvr.advantage_study.scores import finite_scores
 from rlvr.advantage_study.words import Tables, by_verdict, difference_words, listed, score_words, text
 from rlvr.alignment.analysis.welch import LOWER
+from rlvr.table_rows import table_rows
 
 TITLES = {
     "comparison": "Statistics of each prompt against those of the batch",
@@ -54,12 +55,12 @@ def _comparison(tables: Tables) -> Iterator[str]:
 def _missing(tables: Tables, part: str) -> Iterator[str]:
     own = tables.methods[(tables.methods["part"] == part) & (tables.methods["note"] != "")]
     if len(own):
-        yield f"Incomplete: {'; '.join(f'{row.method}, {row.note}' for row in own.itertuples())}."
+        yield f"Incomplete: {'; '.join(f'{row.method}, {row.note}' for row in table_rows(own))}."
 
 
 def _best(rows: pd.DataFrame) -> str | None:
     known = rows[rows["score_mean"].notna()]
-    return None if known.empty else str(known.loc[known["score_mean"].idxmax(), "method"])
+    return None if known.empty else str(known["method"].iloc[known["score_mean"].argmax()])
 
 
 def _decays(tables: Tables) -> Iterator[str]:
@@ -89,7 +90,9 @@ def _decays(tables: Tables) -> Iterator[str]:
 
 
 def _decay(tables: Tables, name: str) -> str:
-    return f"{tables.method(name)['decay']:g}"
+    method = tables.method(name)
+    assert method is not None  # it is one of the table
+    return f"{method['decay']:g}"
 
 
 def _rivals(tables: Tables, best: str, names: Sequence[str]) -> str:
@@ -137,8 +140,8 @@ def _against_best_average(tables: Tables, cell: str) -> Iterator[str]:
     average = _best(methods[(methods["part"] == "comparison") & (methods["tracker"] == "ema")])
     if average is None:
         return
-    scores = (finite_scores(tables.scores, name) for name in (average, cell))
-    (row,) = compare_pairs([Pair({"method": average, "reference": cell}, *scores)], tables.confidence)
+    own, other = (finite_scores(tables.scores, name) for name in (average, cell))
+    (row,) = compare_pairs([Pair({"method": average, "reference": cell}, own, other)], tables.confidence)
     if row["verdict"] != NOT_COMPARED:
         yield (
             f"The best moving average, {average}, {difference_words(tables, pd.Series(row))}; "

@@ -38,9 +38,10 @@ def grpo_table(
     for name, metrics_file, validation_file in zip(estimators, metrics_files, validation_files, strict=True):
         metrics = read_table(metrics_file, ("seed", "step", "reward_mean"))
         validation = read_table(validation_file, ("seed", "step", "accuracy", "final", "diverged"))
-        for seed, own in validation.groupby("seed"):
+        for _, own in validation.groupby("seed"):
+            seed = int(own["seed"].iloc[0])
             steps = metrics[metrics["seed"] == seed].sort_values("step")
-            rows.append({"estimator": name, "seed": int(seed)} | _run(own, steps["reward_mean"], score_steps))
+            rows.append({"estimator": name, "seed": seed} | _run(own, steps["reward_mean"], score_steps))
     return pd.DataFrame(rows, columns=list(GRPO_COLUMNS))
 
 

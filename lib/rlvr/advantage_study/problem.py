@@ -58,10 +58,10 @@ class PromptHistory:
 
     def record(self, epoch: int, tracker: AdvantageTracker) -> None:
         """Enter a tracker's statistics in row `epoch`; a tracker's prompts stay in their order."""
-        _, mean, std, count = tracker.stats_arrays()
-        self.mean[epoch, : len(mean)] = mean
-        self.std[epoch, : len(std)] = std
-        self.count[epoch, : len(count)] = count
+        now = tracker.stats_arrays()
+        self.mean[epoch, : len(now.mean)] = now.mean
+        self.std[epoch, : len(now.std)] = now.std
+        self.count[epoch, : len(now.count)] = now.count
 
 
 @dataclass(frozen=True)
@@ -138,5 +138,5 @@ def run_problem(
 
 def _first_drawn_first(prompts: Prompts, tracker: AdvantageTracker) -> list[str]:
     """All names: as the columns of the history in the order of the tracker, then those never drawn."""
-    drawn = tracker.stats_arrays().prompts
+    drawn = [str(name) for name in tracker.stats_arrays().prompts]
     return [*drawn, *(name for name in prompts.names if name not in drawn)]

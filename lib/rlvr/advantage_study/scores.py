@@ -10,6 +10,7 @@ import pandas as pd
 from rlvr.advantage_study.methods import Method, StudyMethod
 from rlvr.errors import UserError
 from rlvr.statistics.equivalence import mean_interval
+from rlvr.table_rows import table_rows
 
 SETTING_COLUMNS = (
     "method",
@@ -47,7 +48,7 @@ def read_table(path: str | Path, columns: Sequence[str]) -> pd.DataFrame:
         raise UserError(f"{path}: the file is empty; columns needed: {', '.join(columns)}") from error
     missing = [column for column in columns if column not in table]
     if missing:
-        raise UserError(f"{path}: no column {', '.join(missing)}; it has {', '.join(table)}")
+        raise UserError(f"{path}: no column {', '.join(missing)}; it has {', '.join(map(str, table))}")
     return table
 
 
@@ -63,7 +64,7 @@ def scores_table(methods: Sequence[StudyMethod], score_files: Sequence[str | Pat
             twice = int(table.loc[table["seed"].duplicated(), "seed"].iloc[0])
             raise UserError(f"{path}: seed {twice} stands there more than once")
         labels = setting_columns(method)
-        rows += [labels | {"seed": int(row.seed), "score": float(row.score)} for row in table.itertuples()]
+        rows += [labels | {"seed": int(row.seed), "score": float(row.score)} for row in table_rows(table)]
     return pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
 
 

@@ -1,14 +1,12 @@
 """The tracker of a method, and the variant of the buffer that the study sets against the usual one."""
 
-from collections.abc import Hashable, Sequence
-
 from numpy.typing import ArrayLike
 
 from rlvr.advantage_study.methods import Method
 from rlvr.advantages.batch_stats import BatchStats
 from rlvr.advantages.buffer import PerPromptStatTracker
 from rlvr.advantages.ema import EmaPromptStatTracker
-from rlvr.advantages.tracker import AdvantageTracker, FloatArray, Occurrences, read_batch
+from rlvr.advantages.tracker import AdvantageTracker, FloatArray, Occurrences, Prompts, read_batch
 
 
 class StatisticsBeforeTracker(PerPromptStatTracker):
@@ -17,7 +15,7 @@ class StatisticsBeforeTracker(PerPromptStatTracker):
     So no reward takes part in its own normalisation, but the statistics are those of older parameters.
     """
 
-    def update(self, prompts: Sequence[Hashable], rewards: ArrayLike) -> FloatArray:
+    def update(self, prompts: Prompts, rewards: ArrayLike) -> FloatArray:
         """See `AdvantageTracker.update`."""
         names, values = read_batch(prompts, rewards)
         batch = Occurrences.of(self._numbers.of(names))

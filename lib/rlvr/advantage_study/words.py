@@ -8,6 +8,7 @@ import pandas as pd
 from rlvr.advantage_study.comparisons import NOT_COMPARED
 from rlvr.alignment.analysis.welch import HIGHER, LOWER
 from rlvr.statistics.samples import POINTS
+from rlvr.table_rows import table_rows
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def by_verdict(rows: pd.DataFrame) -> str:
     """`higher: a and b; lower: none; not shown to differ: c`, methods by their verdict."""
     words = {HIGHER: "higher", LOWER: "lower"}
     groups: dict[str, list[str]] = {"higher": [], "lower": [], "not shown to differ": [], "not compared": []}
-    for row in rows.itertuples():
+    for row in table_rows(rows):
         missing = "not compared" if row.verdict == NOT_COMPARED else "not shown to differ"
         groups[words.get(row.verdict, missing)].append(row.method)
     told = [

@@ -1,6 +1,6 @@
 """The baseline: rewards normalised by the statistics of their batch, whatever their prompts."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from rlvr.advantages.tracker import (
     FloatArray,
+    Prompts,
     PromptStats,
     StatsArrays,
     check_settings,
@@ -29,7 +30,7 @@ class BatchStats:
         self.eps = eps
         self._last: PromptStats | None = None
 
-    def update(self, prompts: Sequence[Hashable], rewards: ArrayLike) -> FloatArray:
+    def update(self, prompts: Prompts, rewards: ArrayLike) -> FloatArray:
         """See `AdvantageTracker.update`."""
         _, values = read_batch(prompts, rewards)
         mean, std = mean_and_std(values)

@@ -1,6 +1,6 @@
 """Statistics over the last rewards of each prompt."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from rlvr.advantages.tracker import (
     IntArray,
     Occurrences,
     PromptNumbers,
+    Prompts,
     PromptTracker,
     StatsArrays,
     check_settings,
@@ -39,7 +40,7 @@ class PerPromptStatTracker(PromptTracker):
         self._rewards = np.zeros((0, buffer_size))
         self._mean, self._std = np.zeros(0), np.zeros(0)  # of what each buffer holds
 
-    def update(self, prompts: Sequence[Hashable], rewards: ArrayLike) -> FloatArray:
+    def update(self, prompts: Prompts, rewards: ArrayLike) -> FloatArray:
         """See `AdvantageTracker.update`."""
         names, values = read_batch(prompts, rewards)
         batch = Occurrences.of(self._numbers.of(names))

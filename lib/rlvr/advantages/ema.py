@@ -1,6 +1,6 @@
 """Exponential moving statistics of the rewards of each prompt."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from rlvr.advantages.tracker import (
     FloatArray,
     Occurrences,
     PromptNumbers,
+    Prompts,
     PromptTracker,
     StatsArrays,
     check_settings,
@@ -38,7 +39,7 @@ class EmaPromptStatTracker(PromptTracker):
         self.decay = decay
         self._mean, self._variance = np.zeros(0), np.zeros(0)
 
-    def update(self, prompts: Sequence[Hashable], rewards: ArrayLike) -> FloatArray:
+    def update(self, prompts: Prompts, rewards: ArrayLike) -> FloatArray:
         """See `AdvantageTracker.update`."""
         names, values = read_batch(prompts, rewards)
         batch = Occurrences.of(self._numbers.of(names))

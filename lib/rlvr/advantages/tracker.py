@@ -3,12 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, Self, TypedDict
+from typing import Any, Protocol, Self, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 FloatArray = NDArray[np.float64]
+Prompts = Sequence[Hashable] | NDArray[Any]  # one for each reward
 IntArray = NDArray[np.intp]
 
 
@@ -24,7 +25,8 @@ class PromptStats(TypedDict):
     count: int
 
 
-class StatsArrays(NamedTuple):
+@dataclass(frozen=True)
+class StatsArrays:
     """Columns of the tidy rows, prompts in the order of first appearance: `mean`, `std`, `count` (P,)."""
 
     prompts: list[Hashable]
@@ -44,7 +46,7 @@ class StatsArrays(NamedTuple):
 class AdvantageTracker(Protocol):
     """Turns the rewards of a batch into advantages, and remembers what it needs for the next."""
 
-    def update(self, prompts: Sequence[Hashable], rewards: ArrayLike) -> FloatArray:
+    def update(self, prompts: Prompts, rewards: ArrayLike) -> FloatArray:
         """Advantages (B,) of the samples of a batch, in their order.
 
         `prompts` (B,), any hashable values, and `rewards` (B,) may be lists, arrays or tensors of any device.
@@ -65,7 +67,7 @@ class AdvantageTracker(Protocol):
         """Replace everything remembered by a snapshot; ValueError if it is one of other settings."""
 
 
-def read_batch(prompts: Sequence[Hashable], rewards: ArrayLike) -> tuple[list[Hashable], FloatArray]:
+def read_batch(prompts: Prompts, rewards: ArrayLike) -> tuple[list[Hashable], FloatArray]:
     """Prompts as a list and rewards as float64 (B,), checked as `AdvantageTracker.update` says."""
     if isinstance(prompts, str):
         raise ValueError("prompts is one string; it must be a sequence with a prompt for each reward")
@@ -104,7 +106,7 @@ class PromptNumbers(dict[Hashable, int]):
         number = self[prompt] = len(self)
         return number
 
-    def of(self, prompts: Sequence[Hashable]) -> IntArray:
+    def of(self, prompts: Prompts) -> IntArray:
         """The number of each prompt, new ones added; ValueError, and none added, for one without a hash."""
         known = len(self)
         try:
@@ -158,7 +160,9 @@ def mean_and_std(values: FloatArray) -> tuple[float, float]:
     return float(values[0] + mean), float(np.sqrt((centred * centred).sum() / len(centred)))
 
 
-def normalise(rewards: FloatArray, mean: ArrayLike, std: ArrayLike, eps: float) -> FloatArray:
+def normalise(
+    rewards: FloatArray, mean: FloatArray | float, std: FloatArray | float, eps: float
+) -> FloatArray:
     """(rewards − mean) / (std + eps); 0 where the denominator is."""
     scale = np.asarray(std) + eps
     if (scale > 0).all():
@@ -215,7 +219,7 @@ class PromptTracker(ABC):
         self._numbers = PromptNumbers()
         self._seen = np.zeros(0, dtype=np.intp)
 
-    def tracked(self, prompts: Sequence[Hashable]) -> NDArray[np.bool_]:
+    def tracked(self, prompts: Prompts) -> NDArray[np.bool_]:
         """Whether each prompt (B,) has had the `min_count` rewards that its own statistics need."""
         numbers, seen = self._numbers, self._seen
         enough = [name in numbers and seen[numbers[name]] >= self.min_count for name in plain(prompts)]

@@ -28,6 +28,7 @@ from rlvr.alignment.results import (
 )
 from rlvr.devices import arithmetic_identity, resolve_device
 from rlvr.errors import UserError
+from rlvr.models.policy_model import PolicyModel
 from rlvr.provenance import hash_inputs, resume_identity
 from rlvr.rollout.engine import RolloutEngine
 from rlvr.training.owner import only_process
@@ -75,7 +76,7 @@ def train_seeds(
                 result, save_policy = train_seed(seed, judge, checkpoints_of(files, seed), identity)
                 save_finished(files, result, identity, save_policy)
             results.append(result)
-        write_arm(files, results, arm_header(method, job, hashes, code) | facts)
+        write_arm(files, results, arm_header(method, job, hashes, code) | dict(facts))
 
 
 class ValidatedState(Protocol):
@@ -90,7 +91,7 @@ class ValidatedState(Protocol):
 def validate(
     state: ValidatedState,
     validator: Validator,
-    model: nn.Module,
+    model: PolicyModel,
     engine: RolloutEngine,
     judge: Judge,
     final: bool = False,

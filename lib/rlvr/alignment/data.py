@@ -82,7 +82,7 @@ def _examples(
     facts: Facts = {"verifier": verifier, "source": asdict(source)}
     if isinstance(source, PairsSource):
         loaded = load_pairs(source, "sft", verifier, data_root)
-        examples = (
+        examples: Sequence[Problem] = (
             [_closed(row) for row in loaded.problems] if source.format == "r1_zero" else loaded.problems
         )
         facts["source"]["sha256"] = sha256_file(source_path(source, data_root))

@@ -34,7 +34,15 @@ class _ExpertIteration:
     starts anew. A step without a correct response trains nothing.
     """
 
-    columns = ("sampled", "correct", "updates", "loss", "grad_norm", "entropy_mean", "length_mean")
+    columns: tuple[str, ...] = (
+        "sampled",
+        "correct",
+        "updates",
+        "loss",
+        "grad_norm",
+        "entropy_mean",
+        "length_mean",
+    )
     validate_every = 1
 
     def __init__(self, settings: ExpertIterationSettings, path: str, run: SeedRun):
@@ -96,6 +104,7 @@ class _ExpertIteration:
         batch = collate(prompts, responses, run.setup.tokenizer.pad_token_id)
         batch = {name: tensor.to(run.setup.device) for name, tensor in batch.items()}
         _, entropies = response_log_probs(run.model, batch, run.microbatch_size, entropy=True)
+        assert entropies is not None  # they were asked for
         return masked_mean(entropies, batch["response_mask"], 1).mean().item()
 
     def _batches(

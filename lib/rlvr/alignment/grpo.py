@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rlvr.alignment.arm import train_seeds, train_to_an_end, validate
 from rlvr.alignment.job import ArmFiles, ArmInputs, GrpoJob
@@ -96,7 +96,10 @@ def _advantage(settings: GrpoSettings) -> AdvantageConfig:
 
 
 def _loss(settings: GrpoSettings) -> LossConfig:
-    means = {"masked_mean": "sequence_mean", "masked_normalize": "constant"}
+    means: dict[str, Literal["sequence_mean", "constant"]] = {
+        "masked_mean": "sequence_mean",
+        "masked_normalize": "constant",
+    }
     return LossConfig(
         type=settings.loss_type,
         clip_low=settings.cliprange,

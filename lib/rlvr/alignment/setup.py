@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any, Self
 
 from torch import device as Device
-from torch import nn
 
 from rlvr.alignment.job import Common
 from rlvr.arithmetic import configure_arithmetic
@@ -15,6 +14,7 @@ from rlvr.data.problem import Problem
 from rlvr.devices import check_dtypes, resolve_device
 from rlvr.models.label_scores import MAX_LOGITS
 from rlvr.models.loading import load_tokenizer
+from rlvr.models.policy_model import PolicyModel
 from rlvr.models.tokenizers import TextTokenizer
 from rlvr.precision import torch_dtype
 from rlvr.rollout.engine import RolloutEngine, SamplingParams
@@ -57,7 +57,7 @@ class Setup:
         mode = self.common.mode
         return configure_arithmetic(self.common.compute_threads, mode.deterministic, seed)
 
-    def open_engine(self, model: nn.Module) -> RolloutEngine:
+    def open_engine(self, model: PolicyModel) -> RolloutEngine:
         """An engine with its own copy of the model's weights, in the mode's dtype of rollouts."""
         rows, dtype = self.common.generation.max_batch_rows, torch_dtype(self.common.mode.rollout)
         return open_engine(model, self.tokenizer, dtype, rows, self.device)

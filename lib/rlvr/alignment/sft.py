@@ -25,7 +25,7 @@ Example = tuple[list[int], list[int]]
 class _Sft:
     """Supervised fine-tuning of one seed, which decides the order of the batches and not what is in them."""
 
-    columns = ("loss", "learning_rate", "grad_norm")
+    columns: tuple[str, ...] = ("loss", "learning_rate", "grad_norm")
 
     def __init__(self, settings: SftSettings, path: str, run: SeedRun):
         self.steps, self.validate_every = settings.steps, settings.validate_every_steps

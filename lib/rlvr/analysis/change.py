@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import stats
 
-from rlvr.analysis.hypothesis import POOLED, POWER, Hypothesis, ratio_words
+from rlvr.analysis.hypothesis import POOLED, POWER, Hypothesis, given, ratio_words
 from rlvr.config.precision import AnalysisConfig
 from rlvr.statistics.equivalence import EquivalenceResult
 from rlvr.statistics.planning import MOST_SEEDS, equivalence_seeds, smallest_seeds
@@ -107,11 +107,11 @@ def more_variable_change(claim: Hypothesis, limit: float, alpha: float, tests: i
             f"More samples per problem would make evaluation sampling a smaller part of the variance; below "
             f"one half in both arms, a ratio of {limit:g} would count as excluded."
         )
-    if claim.effect <= 1:
+    if given(claim.effect) <= 1:
         return _exclusion(claim, limit)
     test = "a test on one task" if claim.task == POOLED else "this test"
-    count = variability_seeds(claim.effect, alpha / tests)
-    condition = f"the true ratio is the {ratio_words(claim.effect)} seen here"
+    count = variability_seeds(given(claim.effect), alpha / tests)
+    condition = f"the true ratio is the {ratio_words(given(claim.effect))} seen here"
     return _larger_seeds(claim, condition, test, count, "at most")
 
 
@@ -121,7 +121,7 @@ def larger_change(
     """For a tested claim that a mean is larger: `limit` is the smallest ratio of interest."""
     if claim.verdict != "inconclusive":
         return _decided_change(claim, limit, alpha)
-    if claim.effect <= 1:
+    if given(claim.effect) <= 1:
         return _exclusion(claim, limit)
     count = greater_seeds(*arms, alpha / tests)
     return _larger_seeds(claim, "the difference and the spread stay as they are", "this test", count, "about")
@@ -142,13 +142,13 @@ def _decided_change(claim: Hypothesis, limit: float, alpha: float) -> str:
     if claim.verdict == "supported":
         p = f"{claim.pvalue_adjusted:.2g}"
         return f"Only a stricter level than {p} would change this (the level is {alpha:g})."
-    high = ratio_words(claim.high)
+    high = ratio_words(given(claim.high))
     return f"Only a smallest ratio of interest below {high} would change this (it is {limit:g})."
 
 
 def _exclusion(claim: Hypothesis, limit: float) -> str:
     """What is left where the ratio seen points the other way: the upper limit may come to exclude a ratio."""
-    seen = f"The ratio seen, {ratio_words(claim.effect)}, is not above 1"
+    seen = f"The ratio seen, {ratio_words(given(claim.effect))}, is not above 1"
     if claim.high is None:
         return f"{seen}, and it has no interval: {claim.reason}."
     return (

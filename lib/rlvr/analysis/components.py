@@ -48,10 +48,10 @@ def _empty_row(name: str, runs: int, note: str) -> dict[str, Any]:
 def _seed_rows(runs: list[Run], task: str, confidence: float) -> list[dict[str, Any]]:
     """The variance between seeds, and what evaluation sampling adds to a run's score."""
     names = ("seed", "evaluation_sampling")
-    halves = [run.tasks[task].accuracy_halves for run in runs]
+    halves = [half for run in runs if (half := run.tasks[task].accuracy_halves) is not None]
     if len(runs) < 2:
         return [_empty_row(name, len(runs), "one seed only: no variance between seeds") for name in names]
-    if None in halves:
+    if len(halves) < len(runs):
         return [_empty_row(name, len(runs), ONE_SAMPLE) for name in names]
     found = split_half_components(halves, confidence)
     sampling = (found.sampling, found.sampling_low, found.sampling_high)
@@ -65,8 +65,10 @@ def _repeat_row(groups: list[list[Run]], task: str, confidence: float) -> dict[s
         row = _empty_row("non_determinism", runs, "repeats of each seed ended in identical weights")
         zeros = dict.fromkeys(("variance_points2", "variance_low_points2", "variance_high_points2"), 0.0)
         return row | zeros | {"sd_points": 0.0}
-    halves = [[run.tasks[task].accuracy_halves for run in group] for group in groups]
-    if any(None in group for group in halves):
+    halves = [
+        [half for run in group if (half := run.tasks[task].accuracy_halves) is not None] for group in groups
+    ]
+    if sum(map(len, halves)) < runs:
         return _empty_row("non_determinism", runs, ONE_SAMPLE)
     return _between_row("non_determinism", within_group_components(halves, confidence))
 

@@ -22,6 +22,7 @@ from rlvr.analysis.hypothesis import (
     POOLED,
     Hypothesis,
     Untestable,
+    given,
     level_words,
     margin_need_words,
     need_words,
@@ -75,8 +76,10 @@ def _on_task(study: Study, config: AnalysisConfig, claim: Hypothesis) -> Hypothe
     margin = math.log(config.kl_equivalence_ratio)
     try:
         check_seeds(study, (study.reference, claim.arm))
-        arms = tuple(_log_kl(study, arm, (study.on_task,))[:, 0] for arm in (study.reference, claim.arm))
-        found = testable_equivalence(*arms, margin, config.confidence)
+        reference, treatment = (
+            _log_kl(study, arm, (study.on_task,))[:, 0] for arm in (study.reference, claim.arm)
+        )
+        found = testable_equivalence(reference, treatment, margin, config.confidence)
     except Untestable as lack:
         sentence = f"On-task ({claim.task}), KL to the base: no test: {lack.reason}."
         return replace(claim, reason=lack.reason, sentence=sentence, change=lack.change)
@@ -90,11 +93,12 @@ def _on_task(study: Study, config: AnalysisConfig, claim: Hypothesis) -> Hypothe
     )  # fmt: skip
     need = margin_need_words(claim, config.kl_equivalence_ratio, factor_words)
     sentence = (
-        f"On-task ({claim.task}), KL of {claim.arm} to the base is {ratio_words(claim.effect)} times that of "
-        f"{claim.reference} ({level_words(config.confidence)} interval {ratio_words(claim.low)} to "
-        f"{ratio_words(claim.high)}, margin a factor of {config.kl_equivalence_ratio:g}, TOST "
-        f"{p_words(claim.pvalue)}): {ENDINGS[claim.verdict]}{need}."
+        f"On-task ({claim.task}), KL of {claim.arm} to the base is {ratio_words(given(claim.effect))} times "
+        f"that of {claim.reference} ({level_words(config.confidence)} interval "
+        f"{ratio_words(given(claim.low))} to {ratio_words(given(claim.high))}, margin a factor of "
+        f"{config.kl_equivalence_ratio:g}, TOST {p_words(found.pvalue)}): {ENDINGS[claim.verdict]}{need}."
     )
+    arms = reference, treatment
     change = equivalence_change(claim, found, arms, config, lambda log: factor_words(math.exp(log)))
     return replace(claim, sentence=sentence, change=change)
 
@@ -119,7 +123,7 @@ def _larger(claim: Hypothesis, reference: Array, treatment: Array, config: Analy
 
 
 def _more_variable(
-    claim: Hypothesis, values: Sequence[Array], tasks: Sequence[str], config: AnalysisConfig
+    claim: Hypothesis, values: tuple[Array, Array], tasks: Sequence[str], config: AnalysisConfig
 ) -> Hypothesis:
     """Untouched by Holm yet: do log KLs vary more, on the off-tasks on which both arms vary?"""
     vary = np.logical_and(*varied(*values))
@@ -129,7 +133,8 @@ def _more_variable(
             "Seeds over which both arms vary would allow a test.",
         )
     out = [f"{task} (no spread in an arm)" for task, varies in zip(tasks, vary, strict=True) if not varies]
-    claim = compare_variances(claim, *(side[:, vary] for side in values), config, tests=HALVES)
+    reference, treatment = (side[:, vary] for side in values)
+    claim = compare_variances(claim, reference, treatment, config, tests=HALVES)
     told = [claim.reason] if claim.reason else []
     return replace(claim, reason="; ".join([*told, *([f"left out: {', '.join(out)}"] if out else [])]))
 
@@ -146,7 +151,7 @@ def _off_task_sentence(claim: Hypothesis, limit: float, tasks: int) -> str:
         "inconclusive": f"that KL is {adjective} is neither shown nor excluded",
     }[claim.verdict]
     return (
-        f"Off-task ({what}), {of} is {ratio_words(claim.effect)} times that of {claim.reference}"
+        f"Off-task ({what}), {of} is {ratio_words(given(claim.effect))} times that of {claim.reference}"
         f"{interval_words(claim)}: {ending}{need_words(claim)}{claim.reason and '; ' + claim.reason}."
     )
 
@@ -160,7 +165,10 @@ def _off_task(study: Study, config: AnalysisConfig, claim: Hypothesis) -> list[H
         if not study.off_tasks:
             raise Untestable("there is no off-task", "An off-task in a suite would allow a test.")
         check_seeds(study, (study.reference, claim.arm))
-        values = [_log_kl(study, arm, study.off_tasks) for arm in (study.reference, claim.arm)]
+        values = (
+            _log_kl(study, study.reference, study.off_tasks),
+            _log_kl(study, claim.arm, study.off_tasks),
+        )
         tested = (
             _larger(larger, *values, config),
             _more_variable(variable, values, study.off_tasks, config),
@@ -175,11 +183,11 @@ def _off_task(study: Study, config: AnalysisConfig, claim: Hypothesis) -> list[H
 
 
 def _judge_halves(
-    larger: Hypothesis, variable: Hypothesis, values: Sequence[Array], config: AnalysisConfig
+    larger: Hypothesis, variable: Hypothesis, values: tuple[Array, Array], config: AnalysisConfig
 ) -> list[Hypothesis]:
     """Both halves with verdict, sentence and change; `values` are log KLs (seeds, tasks) of the two arms."""
     limits = (config.kl_equivalence_ratio, config.h2_smallest_ratio)
-    adjusted = holm([larger.pvalue, variable.pvalue])
+    adjusted = holm([given(larger.pvalue), given(variable.pvalue)])
     larger, variable = (
         replace(half, pvalue_adjusted=p, verdict=more_variable_verdict(p, half.high, limit, config.alpha))
         for half, p, limit in zip((larger, variable), adjusted, limits, strict=True)

@@ -84,6 +84,12 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def given(value: float | None) -> float:
+    """A number that is there: effect, interval and p-value of a claim that was tested."""
+    assert value is not None, "the claim was not tested"
+    return value
+
+
 def p_words(pvalue: float) -> str:
     """`p = 0.012`, `p < 0.001`."""
     return "p < 0.001" if pvalue < 0.001 else f"p = {pvalue:.3f}"

@@ -64,10 +64,6 @@ def _uncapitalised(sentence: str) -> str:
 
 def _unmatched_claims(matched: Matched) -> list[Hypothesis]:
     study = matched.study
-    counts = {
-        "seeds_arm": len(study.seeds(matched.arm)),
-        "seeds_reference": len(study.seeds(study.reference)),
-    }
     wholes = (
         ("H1", "on-task equivalence", study.on_task),
         ("H2", "off-task variability", "pooled"),
@@ -78,7 +74,8 @@ def _unmatched_claims(matched: Matched) -> list[Hypothesis]:
             id=name, part=part, arm=matched.arm, reference=study.reference, task=task, headline=True,
             effect_name="", basis="progress", reason=matched.reason,
             sentence=f"At equal on-task progress there is no test: {matched.reason}.",
-            change=matched.change, **counts,
+            change=matched.change, seeds_arm=len(study.seeds(matched.arm)),
+            seeds_reference=len(study.seeds(study.reference)),
         )
         for name, part, task in wholes
     ]  # fmt: skip

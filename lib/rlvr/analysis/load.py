@@ -121,7 +121,7 @@ def _broken_numbers(record: Any, where: str) -> Iterator[str]:
 
 def _broken(run: Run) -> str:
     """The first number of a run that is not finite, in words; empty where all are."""
-    records = [(scored, f"on {task}") for task, scored in run.tasks.items()]
+    records: list[tuple[Any, str]] = [(scored, f"on {task}") for task, scored in run.tasks.items()]
     records += [(kl, f"of the KL on {task}") for task, kl in run.kl.items()]
     for point in run.drift:
         records += [(point.scored, f"on {point.scored.task} at step {point.step}")]

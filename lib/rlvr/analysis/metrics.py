@@ -50,7 +50,7 @@ def metrics_fault(path: Path) -> str:
     numbers = table.to_numpy(np.float64)
     missing, infinite = np.isnan(numbers), np.isinf(numbers)
     for index in np.flatnonzero((missing | infinite).any(axis=0)):
-        column = table.columns[index]
+        column = table.columns[int(index)]
         broken = infinite[:, index] | (missing[:, index] & ~_may_be_empty(table, column))
         if broken.any():
             step = table["step"].to_numpy()[broken][0]

@@ -5,7 +5,15 @@ from dataclasses import replace
 from typing import Any
 
 from rlvr.analysis.change import equivalence_change
-from rlvr.analysis.hypothesis import Hypothesis, Untestable, level_words, margin_need_words, p_words, signed
+from rlvr.analysis.hypothesis import (
+    Hypothesis,
+    Untestable,
+    given,
+    level_words,
+    margin_need_words,
+    p_words,
+    signed,
+)
 from rlvr.analysis.load import Study, missing_words
 from rlvr.analysis.spread import check_seeds
 from rlvr.config.precision import AnalysisConfig
@@ -79,8 +87,9 @@ def testable_equivalence(a: Array, b: Array, margin: float, confidence: float) -
 def _sentence(claim: Hypothesis, margin: float) -> str:
     return (
         f"On-task ({claim.task}), the gain of {claim.arm} differs from that of {claim.reference} by "
-        f"{signed(claim.effect)} points ({level_words(claim.confidence)} interval "
-        f"{signed(claim.low)} to {signed(claim.high)}, margin ±{margin:g}, TOST {p_words(claim.pvalue)}): "
+        f"{signed(given(claim.effect))} points ({level_words(given(claim.confidence))} interval "
+        f"{signed(given(claim.low))} to {signed(given(claim.high))}, margin ±{margin:g}, TOST "
+        f"{p_words(given(claim.pvalue))}): "
         f"{ENDINGS[claim.verdict]}{margin_need_words(claim, margin, points_words)}"
         f"{claim.reason and '; ' + claim.reason}."
     )
@@ -89,7 +98,7 @@ def _sentence(claim: Hypothesis, margin: float) -> str:
 def _untested(claim: Hypothesis, lack: Untestable) -> Hypothesis:
     sentence = (
         f"On-task ({claim.task}), the gain of {claim.arm} differs from that of {claim.reference} by "
-        f"{signed(claim.effect)} points; no test: {lack.reason}."
+        f"{signed(given(claim.effect))} points; no test: {lack.reason}."
     )
     return replace(claim, reason=lack.reason, sentence=sentence, change=lack.change)
 

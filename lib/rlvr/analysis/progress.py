@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from rlvr.analysis.hypothesis import Untestable
+from rlvr.analysis.hypothesis import Untestable, given
 from rlvr.analysis.load import Run, Study
 from rlvr.config.precision import AnalysisConfig, EqualProgressConfig
 from rlvr.evaluation.records import KlResult, RunLabel, Snapshot, TaskResult
@@ -189,11 +189,12 @@ def match_progress(study: Study, config: AnalysisConfig, arm: str) -> Matched:
         matches = tuple(Match(run.label, False, lack.reason) for name in arms for run in study.seeds(name))
         return Matched(arm, replace(study, arms=arms, runs=()), matches, None, lack.reason, lack.change)
     steps = {path.arm: _nearest(path, level, rule) for path in paths}
-    lack = _too_far(paths, steps, rule)
-    distance = _distance(*(path.means[steps[path.arm]] for path in paths), rule)
+    far = _too_far(paths, steps, rule)
+    one, other = (path.means[steps[path.arm]] for path in paths)
+    distance = _distance(one, other, rule)
     matches = tuple(
         Match(
-            label, lack is None, lack.reason if lack else "", level, step, points[step].progress,
+            label, far is None, far.reason if far else "", level, step, points[step].progress,
             path.means[step], distance if math.isfinite(distance) else None, path.last,
             points[path.last].progress,
         )
@@ -201,8 +202,8 @@ def match_progress(study: Study, config: AnalysisConfig, arm: str) -> Matched:
         for step in [steps[path.arm]]
         for label, points in path.seeds.items()
     )  # fmt: skip
-    if lack:
-        return Matched(arm, replace(study, arms=arms, runs=()), matches, level, lack.reason, lack.change)
+    if far:
+        return Matched(arm, replace(study, arms=arms, runs=()), matches, level, far.reason, far.change)
     at = {label: points[steps[path.arm]] for path in paths for label, points in path.seeds.items()}
     runs = tuple(_at(run, at[run.label]) for name in arms for run in study.seeds(name))
     return Matched(arm, replace(study, arms=arms, runs=runs), matches, level)
@@ -220,10 +221,10 @@ def match_words(matched: Matched, rule: EqualProgressConfig) -> str:
     unit = "on-task KL near {} nats" if rule.measure == "kl" else "on-task gain near {} points"
     chosen = {match.run.arm: match for match in matched.matches}
     sides = ", ".join(
-        f"{arm} at step {match.step} (mean {_progress_words(match.arm_progress, rule)})"
+        f"{arm} at step {match.step} (mean {_progress_words(given(match.arm_progress), rule)})"
         for arm, match in chosen.items()
     )
-    return f"{unit.format(_progress_words(matched.level, rule))}: {sides}"
+    return f"{unit.format(_progress_words(given(matched.level), rule))}: {sides}"
 
 
 def matches_table(study: Study, config: AnalysisConfig) -> pd.DataFrame:

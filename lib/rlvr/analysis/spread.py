@@ -76,8 +76,9 @@ def sampling_share(study: Study, arm: str, tasks: Sequence[str]) -> float | None
     """
     shares = []
     for task in tasks:
-        halves = [run.tasks[task].accuracy_halves for run in study.seeds(arm)]
-        if None in halves:
+        runs = study.seeds(arm)
+        halves = [half for run in runs if (half := run.tasks[task].accuracy_halves) is not None]
+        if len(halves) < len(runs):
             return None
         found = split_half_components(halves)
         shares.append(min(1.0, found.sampling / found.total) if found.total > 0 else 1.0)

@@ -8,6 +8,7 @@ from rlvr.analysis.hypothesis import (
     POOLED,
     Hypothesis,
     Untestable,
+    given,
     level_words,
     need_words,
     p_words,
@@ -53,8 +54,8 @@ def compare_variances(
     return replace(
         claim,
         effect=found.ratio,
-        low=interval and interval.low,
-        high=interval and interval.high,
+        low=None if interval is None else interval.low,
+        high=None if interval is None else interval.high,
         interval=JACKKNIFE_INTERVAL if pooled else PERMUTATION_INTERVAL,
         test=f"permutation of log variance ratio ({splits})",
         statistic=found.statistic,
@@ -91,7 +92,7 @@ def _brown_forsythe(reference: Array, treatment: Array) -> dict[str, object]:
 
 def judge_variances(claims: list[Hypothesis], config: AnalysisConfig, adjustment: str) -> list[Hypothesis]:
     """Verdicts of tested claims that form one Holm family."""
-    adjusted = holm([claim.pvalue for claim in claims])
+    adjusted = holm([given(claim.pvalue) for claim in claims])
     return [
         _without_common_noise(replace(
             claim, pvalue_adjusted=p, adjustment=adjustment,
@@ -151,7 +152,7 @@ def _sentence(claim: Hypothesis, config: AnalysisConfig, tasks: int) -> str:
     reason = f"; {claim.reason}" if claim.reason else ""
     return (
         f"Off-task {where}, the variance of measured ΔJ over seeds of {claim.arm} is "
-        f"{ratio_words(claim.effect)} times that of {claim.reference}{interval_words(claim)}: "
+        f"{ratio_words(given(claim.effect))} times that of {claim.reference}{interval_words(claim)}: "
         f"{ending}{need_words(claim)}{_shares_words(claim)}{reason}."
     )
 
@@ -166,11 +167,13 @@ def _tested(
     claims: list[Hypothesis], study: Study, config: AnalysisConfig, arm: str, tasks: Sequence[str]
 ) -> list[Hypothesis]:
     """Claims on the given tasks (a list of one for each claim, or all for the pooled one), not yet judged."""
-    arms = (study.reference, arm)
+    reference = study.reference
     return [
         replace(
-            compare_variances(claim, *(study.deltas(name, own) for name in arms), config, len(claims)),
-            sampling_share_reference=sampling_share(study, study.reference, own),
+            compare_variances(
+                claim, study.deltas(reference, own), study.deltas(arm, own), config, len(claims)
+            ),
+            sampling_share_reference=sampling_share(study, reference, own),
             sampling_share_arm=sampling_share(study, arm, own),
         )
         for claim in claims

@@ -37,7 +37,7 @@ def _check_prompt(key: str, name: str, prompts: Section) -> Iterator[str]:
 
 def _check_method(method: str, section: Section, prompts: Section) -> Iterator[str]:
     """The default settings, and those of every arm of every experiment."""
-    places = {f"alignment.{method}.settings": {}}
+    places: dict[str, Section] = {f"alignment.{method}.settings": {}}
     for name, experiment in section["experiments"].items():
         for number, arm in enumerate(experiment["arms"]):
             places[f"alignment.{method}.experiments.{name}.arms.{number}"] = arm

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from rlvr.config.sources import Source
+from rlvr.config.sources import RowSource, Source
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class TrainDataConfig:
     task: str
     template: str
     verifier: str
-    sources: tuple[Source, ...]
+    sources: tuple[RowSource, ...]
     holdout: HoldoutConfig | None = None
 
 

@@ -57,7 +57,7 @@ def registered_names(word: str) -> tuple[str, ...]:
     from rlvr.data.templates import TEMPLATES
     from rlvr.verify.registry import VERIFIERS
 
-    registries = {
+    registries: dict[str, Iterable[str]] = {
         "verifiers": VERIFIERS,
         "templates": TEMPLATES,
         "families": FAMILIES,
@@ -167,9 +167,25 @@ def find_problems(value: Any, definition: str = "", key: Sequence[str] = ()) -> 
 def _explain(error: ValidationError, key: Sequence[str]) -> list[str]:
     path = [*key, *map(str, error.absolute_path)]
     if "propertyNames" in error.absolute_schema_path:
-        path.append(error.instance)
+        path.append(_found_by(error))
     explain = _EXPLAINED.get(str(error.validator), _explain_value)
     return [f"{'.'.join([*path, *rest]) or 'the config'}: {text}" for rest, text in explain(error)]
+
+
+def _schema_of(error: ValidationError) -> Mapping[str, Any]:
+    """The part of the schema that is not met."""
+    assert isinstance(error.schema, Mapping), "the schema has no part that forbids everything"
+    return error.schema
+
+
+def _found_by(error: ValidationError) -> Any:
+    """What the config has there."""
+    return error.instance
+
+
+def _demand_of(error: ValidationError) -> Any:
+    """What the keyword that is not met asks for, as the schema writes it."""
+    return error.validator_value
 
 
 def line(key: str, wrong: str, allowed: str) -> str:
@@ -178,12 +194,12 @@ def line(key: str, wrong: str, allowed: str) -> str:
 
 
 def _explain_value(error: ValidationError) -> Explanation:
-    yield [], f"{show(error.instance)} is not allowed; allowed: {describe(error.schema)}"
+    yield [], f"{show(_found_by(error))} is not allowed; allowed: {describe(_schema_of(error))}"
 
 
 def _explain_unknown_keys(error: ValidationError) -> Explanation:
-    known = list(error.schema.get("properties", {}))
-    for key in map(str, error.instance):
+    known = list(_schema_of(error).get("properties", {}))
+    for key in map(str, _found_by(error)):
         if key not in known:
             yield [key], f"unknown key{hint(key, known)}; allowed: {', '.join(known)}"
 
@@ -195,22 +211,20 @@ def hint(written: str, known: Iterable[str]) -> str:
 
 
 def _explain_missing_keys(error: ValidationError) -> Explanation:
-    for key in error.validator_value:
-        if key not in error.instance:
-            properties = error.schema.get("properties", {})
+    for key in _demand_of(error):
+        if key not in _found_by(error):
+            properties = _schema_of(error).get("properties", {})
             yield [key], f"missing; allowed: {describe(resolve(properties.get(key, {})))}"
 
 
 def _explain_type(error: ValidationError) -> Explanation:
-    yield [], f"{show(error.instance)} is of the wrong type; allowed: {describe(error.schema)}"
+    yield [], f"{show(_found_by(error))} is of the wrong type; allowed: {describe(_schema_of(error))}"
 
 
 def _explain_names(error: ValidationError) -> Explanation:
-    names = registered_names(error.validator_value)
-    yield (
-        [],
-        f"{show(error.instance)} is unknown{hint(str(error.instance), names)}; allowed: {', '.join(names)}",
-    )
+    names = registered_names(_demand_of(error))
+    found = _found_by(error)
+    yield [], f"{show(found)} is unknown{hint(str(found), names)}; allowed: {', '.join(names)}"
 
 
 _EXPLAINED: dict[str, Callable[[ValidationError], Explanation]] = {

@@ -13,7 +13,7 @@ A fifth of all prompts, by a hash of the prompt, is held out: never trained on, 
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate, product
@@ -159,7 +159,7 @@ def family_problems(family: str, split: Split) -> list[Problem]:
     problems = []
     strata = found.operands()
     for stratum in strata:
-        chosen = stratum
+        chosen: Sequence[str] = stratum
         if len(strata) > 1 and len(stratum) > PROBLEMS_PER_LENGTH:
             by_hash = sorted(stratum, key=lambda operands: _hash(f"sample {found.prompt(operands)}"))
             chosen = sorted(by_hash[:PROBLEMS_PER_LENGTH])

@@ -115,8 +115,13 @@ class Layout:
     @cached_property
     def fields(self) -> JsonlSource:
         """The names of the fields that `read` gives, as those of a local file."""
-        optional = {"choices", "tests", "entry_point"} & self.columns.keys()
-        return JsonlSource("jsonl", "", **{f"{name}_field": name for name in optional})
+        return JsonlSource(
+            "jsonl",
+            "",
+            choices_field="choices" if self.choices else "",
+            tests_field="tests" if self.tests else "",
+            entry_point_field="entry_point" if self.entry_point else "",
+        )
 
     def missing(self, row: Row) -> list[str]:
         """The columns that a row lacks."""

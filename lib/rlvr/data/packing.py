@@ -4,7 +4,7 @@ The interface is that of the supplement to Stanford CS336 (spring 2025), assignm
 sequence see each other, as in the packing of pre-training.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from rlvr.data.rows import DataError, json_lines
 from rlvr.errors import UserError
-from rlvr.models.tokenizers import TextTokenizer
+from rlvr.models.tokenizers import AnyTokenizer
 
 # The template of Stanford Alpaca (tatsu-lab/stanford_alpaca, instructions without an input), as it stands in
 # CS336's cs336_alignment/prompts/alpaca_sft.prompt, up to where the response begins.
@@ -33,7 +33,7 @@ def render_prompt(template: str, prompt: str) -> str:
     return before + prompt + after[0]
 
 
-class PackedDataset(Dataset):
+class PackedDataset(Dataset[dict[str, Tensor]]):
     """Consecutive sequences of `seq_length` tokens out of one stream of documents, each ended by EOS.
 
     A document is the prompt in `template` with its response behind it, tokenised as the tokenizer does by
@@ -43,7 +43,7 @@ class PackedDataset(Dataset):
 
     def __init__(
         self,
-        tokenizer: TextTokenizer,
+        tokenizer: AnyTokenizer,
         path_or_records: str | Path | Sequence[Mapping[str, Any]],
         seq_length: int,
         shuffle: bool,
@@ -86,10 +86,13 @@ class PackedDataset(Dataset):
         return {"input_ids": self._stream[start:end], "labels": self._stream[start + 1 : end + 1]}
 
 
+Placed = tuple[str, Mapping[str, Any]]  # a record and the place that a message names
+
+
 def _documents(path_or_records: str | Path | Sequence[Mapping[str, Any]], template: str) -> Iterable[str]:
     if isinstance(path_or_records, str | Path):
         path = Path(path_or_records)
-        rows = ((f"{path}:{number}", row) for number, row in json_lines(path))
+        rows: Iterator[Placed] = ((f"{path}:{number}", row) for number, row in json_lines(path))
     else:
         rows = ((f"record {index}", row) for index, row in enumerate(path_or_records))
     for place, row in rows:
@@ -99,7 +102,9 @@ def _documents(path_or_records: str | Path | Sequence[Mapping[str, Any]], templa
         yield render_prompt(template, row["prompt"]) + row["response"]
 
 
-def iterate_batches(dataset: Dataset, batch_size: int, shuffle: bool, seed: int = 0) -> DataLoader:
+def iterate_batches(
+    dataset: Dataset[dict[str, Tensor]], batch_size: int, shuffle: bool, seed: int = 0
+) -> DataLoader[dict[str, Tensor]]:
     """Batches of one epoch: `input_ids` and `labels` (batch_size, seq_length); the last may have fewer rows.
 
     `shuffle`: in an order drawn from `seed`; iterating the result again is the next epoch, in another order.

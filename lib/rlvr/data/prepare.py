@@ -149,7 +149,8 @@ def prepare_evaluation_task(
     the problem files `exclude` of the other evaluation tasks; other sources ignore both. Bad rows, and a
     task left without rows, raise DataError and nothing is written.
     """
-    holdout, overlap = None, {}
+    holdout = None
+    overlap: dict[str, int] = {}
     if isinstance(config.source, HoldoutSource):
         if train is None or train.holdout is None or train.holdout.task != task:
             raise ValueError(f"task {task} has source holdout, but data.train.holdout names no task {task}")

@@ -191,7 +191,7 @@ class RowReader:
     def problem(self, source: JsonlSource, task: str, verifier: str) -> Problem:
         """The row as a problem of `task`; DataError names the field that is wrong."""
         answer = self.text(source.answer_field)
-        metadata = {}
+        metadata: dict[str, Any] = {}
         if source.choices_field:
             metadata["choices"] = self._choices(source.choices_field)
             allowed = LETTERS[: len(metadata["choices"])]

@@ -111,8 +111,11 @@ def count_overlap(blocks: Iterable[tuple[Tensor, Sequence[Tensor]]], eta: float)
     A block of up to 2²⁴ weights is counted exactly. Directions are those of the magnitude: +1 is away from
     zero on the side of the base.
     """
-    total = common = agreeing = by_bin = 0
-    finite = np.True_
+    total = 0
+    common: np.ndarray = np.zeros(())
+    agreeing: np.ndarray = np.zeros(())
+    by_bin: np.ndarray = np.zeros(())
+    finite: np.ndarray = np.ones((), dtype=bool)
     for base, runs in blocks:
         sign = torch.where(base.signbit(), -1, 1).to(torch.int8)
         directions = torch.stack([changed_directions(base, after, eta) * sign for after in runs])

@@ -12,9 +12,12 @@ Weights = Tensor | Mapping[str, Tensor]
 BLOCK = 2**20
 
 
+def _by_name(weights: Weights) -> Mapping[str, Tensor]:
+    return {"weights": weights} if isinstance(weights, Tensor) else weights
+
+
 def _pairs(before: Weights, after: Weights) -> Iterator[tuple[Tensor, Tensor]]:
-    if isinstance(before, Tensor):
-        before, after = {"weights": before}, {"weights": after}
+    before, after = _by_name(before), _by_name(after)
     if before.keys() != after.keys():
         raise ValueError(f"weights differ in their names: {sorted(before.keys() ^ after.keys())}")
     for name, old in before.items():

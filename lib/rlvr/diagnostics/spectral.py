@@ -13,7 +13,7 @@ does not show in the norms over all of them that are taken here.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 
 import numpy as np
@@ -95,7 +95,7 @@ def _row_blocks(matrix: Tensor, copies: int = 1) -> Iterator[Tensor]:
         yield block.double()
 
 
-def top_rank(shape: tuple[int, int], rank: int) -> int:
+def top_rank(shape: Sequence[int], rank: int) -> int:
     """`rank`, at most half of the smaller side: a subspace of nearly all dimensions cannot turn."""
     return min(rank, min(shape) // 2)
 
@@ -110,7 +110,7 @@ def _tall_spectra(rows: RowBlocks, rank: int) -> Spectra:
     return Spectra(values, left, right, (top > _RESOLVED * values[:, :1]).all(dim=1))
 
 
-def _spectra(shape: tuple[int, int], rows: RowBlocks, rank: int) -> Spectra:
+def _spectra(shape: Sequence[int], rows: RowBlocks, rank: int) -> Spectra:
     """Spectra of matrices of `shape`, whose tall orientation comes in blocks of rows."""
     found = _tall_spectra(rows, top_rank(shape, rank))
     if shape[0] >= shape[1]:
@@ -173,8 +173,9 @@ def isotropic_drifts(
             drawn = generator.standard_normal((block.shape[0], draws, block.shape[1]))
             yield block, torch.from_numpy(drawn).to(block.device).transpose(0, 1)
 
-    sizes = sum(drawn.square().sum(dim=(1, 2)) for _, drawn in noise()).sqrt()
-    scales = (norm / sizes)[:, None, None]
+    squares = sum(drawn.square().sum(dim=(1, 2)) for _, drawn in noise())
+    assert isinstance(squares, Tensor)  # a matrix has a block at least
+    scales = (norm / squares.sqrt())[:, None, None]
     return drifts(
         before, _spectra(matrix.shape, lambda: (block + scales * drawn for block, drawn in noise()), rank)
     )

@@ -85,12 +85,12 @@ def stream_tensors(folders: Sequence[str | Path]) -> Iterator[tuple[str, tuple[S
     without weights, and where a folder lacks a weight of the first one, has one more, or has another shape;
     the message names folder and weight.
     """
-    folders = [Path(folder) for folder in folders]
-    stored = [_stored_tensors(folder) for folder in folders]
+    paths = [Path(folder) for folder in folders]
+    stored = [_stored_tensors(path) for path in paths]
     if not all(TIED in own for own in stored):
         for own in stored:
             own.pop(TIED, None)
-    for folder, own in zip(folders[1:], stored[1:], strict=True):
-        _check_alike(folder, own, folders[0], stored[0])
+    for path, own in zip(paths[1:], stored[1:], strict=True):
+        _check_alike(path, own, paths[0], stored[0])
     for name in sorted(stored[0], key=_natural):
         yield name, tuple(own[name] for own in stored)

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from rlvr.evaluation.estimators import clustered_mean
 from rlvr.evaluation.records import KlResult
 from rlvr.models.label_scores import MAX_LOGITS
+from rlvr.models.policy_model import PolicyModel
 from rlvr.policy import collate
 from rlvr.rollout.engine import Rollout
 
@@ -24,8 +25,8 @@ class ResponseKl:
 
 
 def sequence_kl(
-    policy: nn.Module,
-    base: nn.Module,
+    policy: PolicyModel,
+    base: PolicyModel,
     input_ids: Int[Tensor, "B S"],
     labels: Int[Tensor, "B S"],
     response_mask: Bool[Tensor, "B S"],
@@ -43,7 +44,8 @@ def sequence_kl(
     logits = (model.logits_in_parts(input_ids, response_mask, positions) for model in (policy, base))
     parts = zip(*logits, labels[response_mask].split(positions), strict=True)
     terms = zip(*(_token_terms(*part) for part in parts), strict=True)
-    return tuple(_row_sums(torch.cat(term), response_mask) for term in terms)
+    full, k1, k3 = (_row_sums(torch.cat(term), response_mask) for term in terms)
+    return full, k1, k3
 
 
 def _token_terms(
@@ -66,8 +68,8 @@ def _row_sums(terms: Float[Tensor, " N"], mask: Bool[Tensor, "B S"]) -> Float[Te
 
 @torch.inference_mode()
 def measure_kl(
-    policy: nn.Module,
-    base: nn.Module,
+    policy: PolicyModel,
+    base: PolicyModel,
     rollouts: Sequence[Rollout],
     pad_id: int,
     vocabulary: int,

@@ -29,6 +29,7 @@ from rlvr.evaluation.sampling import (
     summarise,
 )
 from rlvr.models.loading import load_policy, load_tokenizer
+from rlvr.models.policy_model import PolicyModel
 from rlvr.models.weights import copy_weights, read_weights
 from rlvr.precision import torch_dtype
 from rlvr.rollout.engine import GenerationRequest, Rollout, RolloutEngine, SamplingParams
@@ -100,7 +101,7 @@ class Evaluation:
         if self.base is not None:
             _require_same_shapes(self.policy, self.base, files)
 
-    def load(self, path: str) -> nn.Module:
+    def load(self, path: str) -> PolicyModel:
         """A policy in the dtype of the evaluation; DtypeMismatch if it has another."""
         dtype = torch_dtype(self.job.dtype)
         policy = load_policy(path, dtype, dtype, device=self.device)
@@ -135,6 +136,7 @@ class Evaluation:
 
     def snapshot_samples(self, task: str) -> int:
         """Samples of each problem by which checkpoints of a run are compared with one another."""
+        assert self.job.snapshot_samples is not None  # asked where there are snapshots
         return min(self.job.snapshot_samples, self.job.tasks[task].samples)
 
     def evaluate_task(self, task: str, problems: list[Problem], session: Session) -> None:
@@ -159,7 +161,7 @@ class Evaluation:
             findings.kl_samples += records
             if job.steps is not None and job.snapshot_samples is not None:
                 count = self.snapshot_samples(task)
-                kept = (first_samples(values, samples, count) for values in (rollouts, verdicts))
+                kept = first_samples(rollouts, samples, count), first_samples(verdicts, samples, count)
                 scored = summarise(task, chosen, count, *kept, config.pass_at)
                 findings.drift.append(asdict(Snapshot(job.steps, scored, kl)))
         findings.tasks.append(asdict(result))
@@ -225,6 +227,7 @@ class Evaluation:
     ) -> tuple[KlResult, list[dict[str, Any]]]:
         """KL of the policy to the base on one task, and a record per response."""
         job, config = self.job, self.job.tasks[task]
+        assert job.kl is not None and self.base is not None  # both are there, or KL is not asked for
         samples = job.kl.samples
         chosen = choose_problems(scored, job.kl.problems, job.evaluation_seed + 1)
         params = SamplingParams(max_tokens=config.max_tokens, stop=config.stop)
@@ -255,10 +258,12 @@ class Evaluation:
 
     def weight_change(self) -> WeightChange | None:
         """Sparsity and relative change of the weights as stored; None for the base itself."""
-        if self.base is None:
+        base, eta = self.files.base, self.job.sparsity_eta
+        if not base:
             return None
-        eta, weights, unchanged, moved, size = self.job.sparsity_eta, 0, 0.0, 0.0, 0.0
-        for _, stored in stream_tensors([self.files.base, self.files.policy]):
+        assert eta is not None  # given wherever there is a base
+        weights, unchanged, moved, size = 0, 0.0, 0.0, 0.0
+        for _, stored in stream_tensors([base, self.files.policy]):
             before, after = (tensor.read() for tensor in stored)
             weights += after.numel()
             unchanged += after.numel() * update_sparsity(before, after, eta)

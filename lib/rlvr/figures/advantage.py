@@ -20,6 +20,7 @@ from rlvr.figures.advantage_captions import REFERENCE_FIGURES
 from rlvr.figures.curves import smooth
 from rlvr.figures.prompt_statistics import draw_prompts, first_prompts, load_statistics
 from rlvr.figures.style import arm_legend, arm_looks, new_figure, save, say, style
+from rlvr.table_rows import table_rows
 
 PROMPTS = 6  # whose statistics are drawn
 MOST_POINTS = 250  # of a curve: more would not be seen
@@ -103,7 +104,8 @@ def reward_curves(inputs: ReferenceFigureInputs, looks: Looks) -> Figure:
     """Smoothed mean reward by epoch of the methods that are compared, with intervals over seeds."""
     figure = new_figure(3.6)
     axes = figure.subplots()
-    drawn, ends = {}, []
+    drawn: dict[str, Mapping[str, Any]] = {}
+    ends = []
     for one, path in zip(inputs.methods, inputs.rewards, strict=True):
         if one.name not in looks:
             continue
@@ -139,7 +141,7 @@ def final_scores(scores: pd.DataFrame, methods: pd.DataFrame) -> Figure:
     figure = new_figure(0.9 + 0.27 * len(shown))
     axes = figure.subplots()
     colours = _tracker_looks()
-    for place, row in shown.iterrows():
+    for place, (_, row) in enumerate(shown.iterrows()):
         look = colours[row["tracker"]]
         own = scores.loc[scores["method"] == row["method"], "score"]
         axes.plot(
@@ -182,16 +184,16 @@ def decays(methods: pd.DataFrame) -> Figure:
         row = methods[methods["method"] == name]
         if row.empty or row["score_mean"].isna().all():
             continue
-        row, look = row.iloc[0], colours[name]
-        axes.axhline(row["score_mean"], color=look["color"], linestyle=look["linestyle"], linewidth=1.4)
-        axes.axhspan(row["score_low"], row["score_high"], color=look["color"], alpha=0.15, linewidth=0)
+        first, look = row.iloc[0], colours[name]
+        axes.axhline(first["score_mean"], color=look["color"], linestyle=look["linestyle"], linewidth=1.4)
+        axes.axhspan(first["score_low"], first["score_high"], color=look["color"], alpha=0.15, linewidth=0)
         drawn[name] = look
-        numbers.append(row[["score_mean", "score_low", "score_high"]].to_frame().T)
+        numbers.append(first[["score_mean", "score_low", "score_high"]].to_frame().T)
     memory = 1 / (1 - own["decay"])
     look = colours["ema"]
     axes.plot(memory, own["score_mean"], color=look["color"], linestyle=look["linestyle"], linewidth=1.2)
-    for place, row in zip(memory, own.itertuples(), strict=True):
-        _mean(axes, (place, row.score_mean), (row.score_low, row.score_high), look, "y")
+    for place, one in zip(memory, table_rows(own), strict=True):
+        _mean(axes, (place, one.score_mean), (one.score_low, one.score_high), look, "y")
     if len(memory):
         axes.set_xlim(memory.min() / 1.3, memory.max() * 1.3)
     axes.set_xscale("log")
@@ -236,7 +238,7 @@ def prompt_statistics(inputs: ReferenceFigureInputs, methods: pd.DataFrame) -> F
     averages = averages.dropna(subset=["score_mean"])
     names = ["buffer"] if (methods["method"] == "buffer").any() else []
     if len(averages):
-        names.append(str(averages.loc[averages["score_mean"].idxmax(), "method"]))
+        names.append(str(averages["method"].iloc[averages["score_mean"].argmax()]))
     files = {one.name: path for one, path in zip(inputs.methods, inputs.statistics, strict=True)}
     loaded = {name: load_statistics(files[name]) for name in names}
     shared = set.intersection(*(set(one.seed.tolist()) for one in loaded.values())) if loaded else set()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -66,7 +67,12 @@ def draw_grpo(
     return figure
 
 
-def _accuracy(axes: Axes, validation: Mapping[str, pd.DataFrame], looks: Mapping, confidence: float) -> None:
+def _accuracy(
+    axes: Axes,
+    validation: Mapping[str, pd.DataFrame],
+    looks: Mapping[str, Mapping[str, Any]],
+    confidence: float,
+) -> None:
     for place, (name, look) in enumerate(looks.items()):
         table = validation[name]
         final = table.loc[table["final"].astype(bool), "accuracy"].astype(float)

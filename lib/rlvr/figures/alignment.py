@@ -39,6 +39,7 @@ from rlvr.figures.alignment_curves import (
 )
 from rlvr.figures.alignment_labels import arm_labels
 from rlvr.figures.style import arm_looks, new_figure, save, style
+from rlvr.table_rows import table_rows
 
 # Experiments of which validations and training steps are drawn side by side: method, panels, columns.
 PANELS: dict[str, tuple[str, str, Sequence[Panel], int]] = {
@@ -190,7 +191,8 @@ def expert_iteration(tables: StudyTables) -> Figure:
     figure, axes = panel_grid(len(panels), 3, len(arms))
     for one, panel in zip(axes, panels, strict=True):
         draw_panel(one, tables, "expert_iteration", looks, panel)
-    line, others = {"color": "0.25", "linestyle": "--", "linewidth": 1.2}, []
+    line: dict[str, Any] = {"color": "0.25", "linestyle": "--", "linewidth": 1.2}
+    others: list[Line2D] = []
     best = best_arm(tables.arms, "sft")
     if best is not None:
         own = tables.arms[(tables.arms["method"] == "sft") & (tables.arms["arm"] == best)]
@@ -209,9 +211,10 @@ def grpo_loop(tables: StudyTables) -> Figure:
 
 def _lengths(tables: StudyTables, axes: Axes) -> None:
     """Length by step of all responses of the loop's arm, and of the right and the wrong ones."""
-    looks = arm_looks(list(LENGTHS))
+    looks, loop = arm_looks(list(LENGTHS)), tables.experiment("grpo", "loop")
+    assert loop is not None  # this is a panel of its figure
     for column, look in looks.items():
-        draw_arm(axes, tables, "grpo", tables.experiment("grpo", "loop").arms[0], Panel(column, ""), look)
+        draw_arm(axes, tables, "grpo", loop.arms[0], Panel(column, ""), look)
     axes.set_xlabel("step")
     axes.set_ylabel(LENGTH.label)
     handles = [
@@ -247,7 +250,7 @@ def ranking(tables: StudyTables) -> Figure:
     diverged = set(
         tables.arms.loc[tables.arms["diverged"] > 0, ["method", "arm"]].itertuples(index=False, name=None)
     )
-    for place, row in enumerate(rows.itertuples(index=False)):
+    for place, row in enumerate(table_rows(rows)):
         if row.method not in looks:
             axes.plot([row.accuracy_mean], [place], "o", color="0.25", mfc="none", ms=6)
             continue

@@ -131,7 +131,7 @@ def draw_arm(
         return False
     if panel.table == "metrics":
         seeds = seeds.apply(smooth)
-    steps = seeds.index
+    steps: pd.Index | pd.Series = seeds.index
     if panel.over == "seconds":
         steps = by_seed(table, method, arm, "seconds").mean(axis=1).reindex(seeds.index)
     line = {"color": look["color"], "linestyle": look["linestyle"], "linewidth": 1.6}
@@ -192,11 +192,11 @@ def legend_of(
     ]
     rows = tables.arms[tables.arms["method"] == method]
     if rows.loc[rows["arm"].isin(list(looks)), "diverged"].any():
-        marks = {"marker": "x", "markersize": 7, "markeredgewidth": 2, "linestyle": ""}
+        marks: dict[str, Any] = {"marker": "x", "markersize": 7, "markeredgewidth": 2, "linestyle": ""}
         handles.append(Line2D([], [], color="0.25", label="seed diverged", **marks))
     handles.extend(others)
     if len(handles) > 1:
-        longest = max(len(handle.get_label()) for handle in handles)
+        longest = max(len(str(handle.get_label())) for handle in handles)
         columns = int(FULL_WIDTH / (LETTER_WIDTH * longest + HANDLE_WIDTH))
         columns = min(max(1, columns), len(handles))
         figure.legend(handles=handles, loc="outside upper center", ncols=columns, frameon=False)

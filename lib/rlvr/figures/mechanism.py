@@ -100,6 +100,7 @@ def sparsity_by_layer(geometry: pd.DataFrame, arms: Sequence[str]) -> Figure:
     bar = figure.colorbar(
         mesh, ax=panels, format=PercentFormatter(1.0), label="unchanged in bf16", shrink=0.8
     )
+    assert bar.solids is not None  # a colour bar of a mesh has them
     bar.solids.set_rasterized(False)  # a page needs no pictures inside a drawing
     return figure
 

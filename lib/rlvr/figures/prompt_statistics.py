@@ -8,6 +8,7 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -88,7 +89,9 @@ def _reward_axis(axes: Axes) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
 
 
-def _draw_prompt(axes: Axes, statistics: Statistics, place: int, prompt: str, look: Mapping) -> None:
+def _draw_prompt(
+    axes: Axes, statistics: Statistics, place: int, prompt: str, look: Mapping[str, Any]
+) -> None:
     found = np.flatnonzero(statistics.prompt[place] == prompt)
     if not len(found):
         return

@@ -77,7 +77,7 @@ def variance_error(rows: pd.DataFrame) -> Figure:
     looks = arm_looks([str(name) for name, _ in series])
     for name, own in series:
         look, (scale, mean) = looks[str(name)], name
-        label = f"scale {scale.replace('sqrt(keep)', '√keep')}, inputs of mean {mean:g}"
+        label = f"scale {str(scale).replace('sqrt(keep)', '√keep')}, inputs of mean {mean:g}"
         axes.plot(
             own["rate"], 100 * own["theory"], color=look["color"], linestyle=look["linestyle"], label=label
         )

@@ -12,5 +12,5 @@ def spectral_ratios(geometry: pd.DataFrame, *keys: str) -> pd.DataFrame:
     Tensors without the ratio (vectors, matrices that did not change) are passed over; NaN where there is no
     other.
     """
-    logs = np.log(geometry[list(SPECTRAL)])
-    return np.exp(logs.groupby([geometry[key] for key in keys]).mean())
+    logs = pd.DataFrame(np.log(geometry[list(SPECTRAL)]))
+    return pd.DataFrame(np.exp(logs.groupby([geometry[key] for key in keys]).mean()))

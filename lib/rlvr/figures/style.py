@@ -1,6 +1,6 @@
 """How every figure looks and is written: legible in print and by the colour-blind, equal byte for byte."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.typing import RcKeyType
 
 from rlvr.files import atomic_path
 
@@ -19,7 +20,7 @@ FULL_WIDTH = 7.2  # inches: two columns of a paper
 ONE_ROW = 5  # arms that a legend has in one row
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 LINES = ("-", "--", "-.", ":", (0, (3, 1, 1, 1, 1, 1)), (0, (5, 1)), (0, (1, 1)), (0, (7, 2, 1, 2)))
-SETTINGS = {
+SETTINGS: dict[RcKeyType, Any] = {
     "font.size": 9, "axes.labelsize": 9, "axes.titlesize": 9, "xtick.labelsize": 8.5, "ytick.labelsize": 8.5,
     "legend.fontsize": 8.5, "font.family": "DejaVu Sans", "axes.edgecolor": "0.3", "grid.color": "0.88",
     "grid.linewidth": 0.6, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "rlvr",
@@ -51,7 +52,7 @@ def arm_looks(arms: Sequence[str]) -> dict[str, dict[str, Any]]:
     }
 
 
-def arm_legend(figure: Figure, looks: dict[str, dict[str, Any]], lines: bool) -> None:
+def arm_legend(figure: Figure, looks: Mapping[str, Mapping[str, Any]], lines: bool) -> None:
     """One legend for the whole figure, above its panels."""
     handles = [
         Line2D([], [], color=look["color"], label=arm, markersize=6, linewidth=1.8,

@@ -71,9 +71,9 @@ def delta_by_task(runs: pd.DataFrame, arms: pd.DataFrame, order: Sequence[str]) 
         for index, (arm, look) in enumerate(looks.items()):
             x = column + dodge(index, len(order))
             own = seeds[(seeds["arm"] == arm) & (seeds["task"] == task)]
-            row = chosen.loc[(arm, task)]
+            mean, low, high = (chosen[name].loc[(arm, task)] for name in ("mean", "low", "high"))
             _seed_points(axes, x, own["delta_points"], look, step * 0.28)
-            _mean_mark(axes, x, row["mean"], row["low"], row["high"], look)
+            _mean_mark(axes, x, mean, low, high, look)
     axes.axhline(0, color="0.25", linewidth=0.9, zorder=1)
     axes.set_ylabel("ΔJ (points)")
     _label_tasks(axes, arms)

@@ -19,7 +19,7 @@ class KvCache:
     are never looked at. `longest` is the greatest length, kept on the host to avoid a device sync.
     """
 
-    def __init__(self, layers: list[tuple[Tensor, Tensor]], lengths: Tensor, longest: int):
+    def __init__(self, layers: list[tuple[Tensor, ...]], lengths: Tensor, longest: int):
         self.layers = layers
         self.lengths = lengths
         self.longest = longest
@@ -31,7 +31,7 @@ class KvCache:
         """An empty cache."""
         shape = (rows, config.kv_heads, capacity, config.head_dim)
         # Zeros, not empty: rubbish in unused slots must be finite, since attention multiplies it by zero.
-        layers = [
+        layers: list[tuple[Tensor, ...]] = [
             (torch.zeros(shape, dtype=dtype, device=device), torch.zeros(shape, dtype=dtype, device=device))
             for _ in range(config.layers)
         ]
@@ -80,7 +80,7 @@ class KvCache:
 
     def select(self, rows: Tensor, capacity: int | None = None) -> "KvCache":
         """A new cache of the given rows, in that order and possibly repeated, at a new capacity if given."""
-        selected = []
+        selected: list[tuple[Tensor, ...]] = []
         for index, layer in enumerate(self.layers):
             selected.append(tuple(_select_rows(stored, rows, capacity) for stored in layer))
             if capacity is None:

@@ -17,6 +17,7 @@ from rlvr.models.attention import AttentionDropout, attend, rotary_table, rotate
 from rlvr.models.cache import KvCache
 from rlvr.models.decoder_config import DecoderConfig
 from rlvr.models.label_scores import Head, Scoring, label_scores
+from rlvr.models.policy_model import PolicyModel
 from rlvr.models.products import linear
 from rlvr.models.recomputation import recomputed
 
@@ -157,17 +158,17 @@ class Trunk(nn.Module):
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps, master)
 
 
-class Decoder(nn.Module):
+class Decoder(PolicyModel):
     """The language model. Weights are uninitialised: load them, or see `rlvr.models.tiny`."""
 
     def __init__(
         self, config: DecoderConfig, master: torch.dtype, compute: torch.dtype, logits_fp32: bool = True
     ):
         super().__init__()
-        self.config = config
+        self.config: DecoderConfig = config
         self.compute = compute
         self.logits_fp32 = logits_fp32
-        self.end_ids: frozenset[int] = frozenset()  # see load_policy
+        self.end_ids = frozenset()  # see load_policy
         self.model = Trunk(config, master)
         self.lm_head = (
             None if config.tied_embeddings else Linear(config.hidden_size, config.vocab_size, False, master)

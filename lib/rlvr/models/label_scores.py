@@ -104,11 +104,12 @@ def scores_of_logits(
 
 def _placed(scores: tuple[Tensor, Tensor | None], mask: Tensor) -> tuple[Tensor, Tensor | None]:
     """Values of the positions under the mask in its shape, zero elsewhere. No views, which FSDP2 warns of."""
-    log_probs, entropies = (
-        None if values is None else values.new_zeros(mask.shape).index_put((mask,), values)
-        for values in scores
-    )
-    return log_probs, entropies
+    log_probs, entropies = scores
+    return _spread(log_probs, mask), None if entropies is None else _spread(entropies, mask)
+
+
+def _spread(values: Tensor, mask: Tensor) -> Tensor:
+    return values.new_zeros(mask.shape).index_put((mask,), values)
 
 
 def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, fp32: bool) -> Tensor:
@@ -168,7 +169,7 @@ class _InChunks(torch.autograd.Function):
             if bias_total is not None:
                 bias_total += of_logits.sum(0, dtype=wide)
         # Rounded as one product rounds it: into the dtype of the product, then into that of the weights.
-        of_bias = None if bias is None else bias_total.to(head.compute).to(bias.dtype)
+        of_bias = None if bias_total is None else bias_total.to(head.compute).to(bias.dtype)
         return torch.cat(of_hidden), total.to(head.compute).to(weight.dtype), of_bias, None, None, None
 
 

@@ -4,7 +4,7 @@ import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -14,6 +14,7 @@ from rlvr.files import read_json, write_json
 from rlvr.hub import HUB_ID, MODEL_FILES, HubRepository, cached_snapshot
 from rlvr.models.decoder import Decoder
 from rlvr.models.decoder_config import DecoderConfig
+from rlvr.models.policy_model import PolicyModel
 from rlvr.models.sharding import shard
 from rlvr.models.tokenizers import SmallTokenizer, TextTokenizer
 from rlvr.models.transformers_model import load_transformers_model
@@ -53,7 +54,7 @@ def load_policy(
     logits_fp32: bool = True,
     device: str | torch.device = "cpu",
     divided: bool = False,
-) -> nn.Module:
+) -> PolicyModel:
     """A causal language model whose call returns an object with `.logits` (B, S, vocabulary).
 
     Its method `label_scores` gives log-probabilities without all logits (`Decoder.label_scores`).
@@ -115,7 +116,7 @@ def load_tokenizer(path: str | Path) -> TextTokenizer:
         )
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= vocabulary:
         tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
+    return cast(TextTokenizer, tokenizer)  # both ids are there, as said above
 
 
 def save_policy(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -12,19 +12,24 @@ from torch.utils.checkpoint import checkpoint
 from rlvr.errors import UserError
 
 
+@runtime_checkable
+class _Switched(Protocol):
+    recompute: bool
+
+
 def recompute_layers(model: nn.Module) -> None:
     """From now on each layer keeps only its input for the backward pass, and is computed again there.
 
     The layers are those that have a switch `recompute` (`rlvr.models.decoder.Layer`), or those that
     transformers marks; UserError for a model without any.
     """
-    layers = [module for module in model.modules() if hasattr(module, "recompute")]
+    layers = [module for module in model.modules() if isinstance(module, _Switched)]
     for layer in layers:
         layer.recompute = True
     marked = [] if layers else _layers_of_transformers(model)
-    for layer in marked:
+    for module in marked:
         # Not by transformers' own switch, which acts in training mode only, and there is dropout.
-        layer.forward = partial(_recomputed_if_trained, layer.forward)
+        module.forward = partial(_recomputed_if_trained, module.forward)
     if not layers and not marked:
         raise UserError(
             f"{type(model).__name__} has no layers that could be computed again; set "

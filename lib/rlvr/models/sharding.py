@@ -28,10 +28,10 @@ def shard(model: nn.Module, device: torch.device) -> None:
 
     mesh = init_device_mesh(device.type, (process_count(),))
     for module in (*_layers(model), model):
-        fully_shard(module, mesh=mesh, reshard_after_forward=True)
+        divided = fully_shard(module, mesh=mesh, reshard_after_forward=True)
         # A plain sum: gloo has no product of sum and factor, which torch would take for a factor of 1.
-        module.set_gradient_divide_factor(1.0)
-        module.set_force_sum_reduction_for_comms(True)
+        divided.set_gradient_divide_factor(1.0)
+        divided.set_force_sum_reduction_for_comms(True)
     register_fsdp_forward_method(model, "label_scores")  # gathers for it as for `forward`
 
 

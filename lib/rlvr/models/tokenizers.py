@@ -22,7 +22,7 @@ TOKENIZER_FILE = "tokenizer.json"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 
 
-class TextTokenizer(Protocol):
+class AnyTokenizer(Protocol):
     """What this package needs of a tokenizer; transformers' own have it all."""
 
     pad_token_id: int | None
@@ -48,6 +48,19 @@ class TextTokenizer(Protocol):
         """Write the tokenizer's files into an existing folder."""
 
 
+class TextTokenizer(AnyTokenizer, Protocol):
+    """A tokenizer with a pad and an EOS token, as `rlvr.models.loading.load_tokenizer` returns."""
+
+    pad_token_id: int
+    eos_token_id: int
+
+
+def _known_id(tokenizer: Tokenizer, token: str) -> int:
+    found = tokenizer.token_to_id(token)
+    assert found is not None, f"the tokenizer has no token {token}"
+    return found
+
+
 class SmallTokenizer:
     """A `TextTokenizer` over one `tokenizers.Tokenizer`; text that spells a special token stays text."""
 
@@ -55,8 +68,8 @@ class SmallTokenizer:
         self._tokenizer = tokenizer
         self._tokenizer.encode_special_tokens = True
         self._special = {"pad_token": pad_token, "eos_token": eos_token}
-        self.pad_token_id = tokenizer.token_to_id(pad_token)
-        self.eos_token_id = tokenizer.token_to_id(eos_token)
+        self.pad_token_id = _known_id(tokenizer, pad_token)
+        self.eos_token_id = _known_id(tokenizer, eos_token)
 
     @classmethod
     def read(cls, folder: str | Path) -> Self | None:

@@ -3,18 +3,22 @@
 import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from rlvr.errors import UserError
 from rlvr.models.label_scores import Head, Scoring, label_scores, scores_of_logits
+from rlvr.models.policy_model import PolicyModel
+
+if TYPE_CHECKING:  # it takes seconds to import
+    from transformers import PreTrainedModel
 
 
 def load_transformers_model(
     folder: Path, master: torch.dtype, compute: torch.dtype, logits_fp32: bool, device: torch.device
-) -> nn.Module:
+) -> PolicyModel:
     """Weights in `master`, and torch's autocast to `compute` where the two differ.
 
     It has `compute` and the methods `label_scores`, without dropout, `logits_in_parts` and `attention_kernel`
@@ -22,7 +26,8 @@ def load_transformers_model(
     """
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=master).to(device).eval()
+    loaded = AutoModelForCausalLM.from_pretrained(folder, dtype=master)
+    model: Any = loaded.to(device).eval()  # type: ignore[arg-type]  # its decorator of `to` hides `self`
     autocast = torch.autocast(device.type, dtype=compute, enabled=compute != master)
     scorer = _LabelScores(model, autocast, compute, logits_fp32)
     # Replaced on the instance, so that the weights keep their names.
@@ -53,7 +58,9 @@ class _LabelScores:
     Some architectures scale or cap their logits; those are computed for all positions at once.
     """
 
-    def __init__(self, model: nn.Module, autocast: torch.autocast, compute: torch.dtype, logits_fp32: bool):
+    def __init__(
+        self, model: "PreTrainedModel", autocast: torch.autocast, compute: torch.dtype, logits_fp32: bool
+    ):
         self._model, self._autocast = model, autocast
         self._compute, self._logits_fp32 = compute, logits_fp32
         self._plain = self._has_plain_head()
@@ -61,8 +68,9 @@ class _LabelScores:
     @torch.no_grad()
     def _has_plain_head(self) -> bool:
         # Several tokens, since the states of a padding token may be zero.
-        vocabulary = self._model.get_input_embeddings().num_embeddings
-        tokens = torch.arange(min(8, vocabulary), device=self._model.device)[None]
+        embeddings = self._model.get_input_embeddings()
+        assert isinstance(embeddings.num_embeddings, int)  # of nn.Embedding, and of what stands in for it
+        tokens = torch.arange(min(8, embeddings.num_embeddings), device=self._model.device)[None]
         with self._autocast:
             logits = self._model(tokens, use_cache=False).logits
             hidden = self._model.base_model(tokens, use_cache=False)[0]

@@ -14,7 +14,7 @@ def movable_shares(study: StudyToPlan) -> tuple[dict[str, float], bool]:
     """
     folder = study.policy.folder
     files = list(folder.glob("*.safetensors")) if folder else []
-    if not files or sum(file.stat().st_size for file in files) > MOST_BYTES:
+    if folder is None or not files or sum(file.stat().st_size for file in files) > MOST_BYTES:
         rate = study.learning_rate
         return {mode.name: normal_movable_fraction(rate, mode.master) for mode in study.modes}, False
     from rlvr.diagnostics.sparsity import movable_fraction

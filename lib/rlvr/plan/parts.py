@@ -1,8 +1,7 @@
 """The parts of a job's memory, the phases that they are there in, and what they come to on each GPU."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 # `divided` among the GPUs of a job; `whole` on each; `gathered`: there only where others hold the rest.
 Place = Literal["divided", "whole", "gathered"]
@@ -62,6 +61,9 @@ class JobMemory:
         return [(name, size) for name, size in sizes[:count] if size]
 
 
-def worst_moment(*moments: Sequence[int]) -> Sequence[int]:
+Moment = TypeVar("Moment", bound=tuple[int, ...])
+
+
+def worst_moment(*moments: Moment) -> Moment:
     """Of moments that follow each other, each the bytes of some parts, the one that needs most."""
     return max(moments, key=sum)

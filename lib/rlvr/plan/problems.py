@@ -19,6 +19,7 @@ def evaluation_problems(config: Config, task: str) -> int | None:
     """
     prepared = _prepared(config, f"eval/{task}.jsonl")
     source = config["data"]["evaluation"][task]["source"]
+    found: int | None
     if prepared is not None:
         found = prepared
     elif source["kind"] == "holdout":
@@ -38,7 +39,8 @@ def training_problems(config: Config) -> int | None:
         return prepared
     sources = config["data"]["train"]["sources"]
     counts = [source_rows(source, config["data_root"]) for source in sources]
-    return None if None in counts else sum(counts)
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
 
 
 def _prepared(config: Config, name: str) -> int | None:

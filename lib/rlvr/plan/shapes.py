@@ -79,18 +79,24 @@ def policy_shape(key: str, base: Mapping[str, Any], built: Path, model_config: s
     if file is not None:
         return PolicyShape(name, str(file), _read_sizes(file), folder)
     if name in KNOWN_SHAPES:
-        return PolicyShape(name, "sizes known by name", DecoderConfig.from_hf(KNOWN_SHAPES[name]), None)
+        return PolicyShape(name, "sizes known by name", _of_decoder(KNOWN_SHAPES[name]), None)
     raise UserError(
         f"{key}.path: the sizes of {name} are not known, because its config.json is not here; give that file "
         f"with --model-config, or fetch the policy first (known by name: {', '.join(KNOWN_SHAPES)})"
     )
 
 
+def _of_decoder(raw: Mapping[str, Any]) -> DecoderConfig:
+    sizes = DecoderConfig.from_hf(raw)
+    assert sizes is not None, "these sizes are those of a decoder"
+    return sizes
+
+
 def _tiny_sizes(base: Mapping[str, Any]) -> DecoderConfig:
     from rlvr.models.tokenizers import small_tokenizer
 
     shape = base["architecture"]
-    return DecoderConfig.from_hf(
+    return _of_decoder(
         {
             "model_type": "qwen2",
             "vocab_size": shape.get("vocab_size") or len(small_tokenizer(base["tokenizer"])),

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from rlvr.errors import UserError
 
@@ -45,9 +45,18 @@ def render_plainly(messages: Sequence[Message]) -> str:
     return "".join(parts) + "Assistant:\n"
 
 
+@runtime_checkable
+class _Templated(Protocol):
+    chat_template: str | None
+
+    def apply_chat_template(
+        self, conversation: list[dict[str, str]], *, tokenize: Literal[False], add_generation_prompt: bool
+    ) -> str: ...
+
+
 def renderer(tokenizer: object) -> Render:
     """The tokenizer's own chat template if it has one, else plain text."""
-    if not getattr(tokenizer, "chat_template", None):
+    if not isinstance(tokenizer, _Templated) or not tokenizer.chat_template:
         return render_plainly
 
     def render(messages: Sequence[Message]) -> str:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 
@@ -135,7 +135,7 @@ class _Grading:
         if not all(finding.passed for finding in self.findings):
             raise _Failed
 
-    def fail(self, kind: FailureKind, line: str) -> None:
+    def fail(self, kind: FailureKind, line: str) -> NoReturn:
         self.add(Finding(kind, False, line))
         raise _Failed
 

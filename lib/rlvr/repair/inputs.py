@@ -23,6 +23,7 @@ class Case:
 
 def _state(generator: np.random.RandomState) -> LegacyState:
     _, key, position, has_normal, normal = generator.get_state(legacy=True)
+    assert isinstance(key, np.ndarray)  # the type of the state does not tell its parts apart
     return key, int(position), int(has_normal), float(normal)
 
 

@@ -26,7 +26,7 @@ def success_rate(runs: int, passed: int, confidence: float, target: tuple[float,
 
     low, high = map(float, proportion_confint(passed, runs, alpha=1 - confidence, method="wilson"))
     if target[0] <= low and high <= target[1]:
-        verdict = "inside"
+        verdict: Literal["inside", "outside", "undecided"] = "inside"
     elif high < target[0] or low > target[1]:
         verdict = "outside"
     else:

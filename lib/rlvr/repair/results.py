@@ -42,7 +42,9 @@ def spread(values: Sequence[float]) -> dict[str, float | int | None]:
     """Count, smallest, quartiles (inclusive) and largest of some values; None where there are none."""
     if not values:
         return {"count": 0, "min": None, "q1": None, "median": None, "q3": None, "max": None}
-    q1, median, q3 = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
+    several = len(values) > 1
+    quartiles = statistics.quantiles(values, n=4, method="inclusive") if several else [values[0]] * 3
+    q1, median, q3 = quartiles
     return {
         "count": len(values), "min": min(values), "q1": q1, "median": median, "q3": q3, "max": max(values),
     }  # fmt: skip

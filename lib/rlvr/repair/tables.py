@@ -5,6 +5,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Literal
 
 from rlvr.errors import UserError
 from rlvr.files import write_csv
@@ -55,7 +56,7 @@ def _verdict(grader: Grader, known: KnownSubmission) -> KnownVerdict:
 
 
 def write_known_table(
-    path: str, parallel: int, require_isolation: str, time_limit_s: float = TIME_LIMIT_S
+    path: str, parallel: int, require_isolation: Literal["any", "strong"], time_limit_s: float = TIME_LIMIT_S
 ) -> None:
     """Grade all known submissions in `parallel` slots, write a row each; UserError if a verdict is wrong."""
     with Sandbox(slots=parallel, require_isolation=require_isolation, preload=PRELOAD) as sandbox:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -25,6 +25,9 @@ class VarianceRow:
     measured: float
 
 
+Scale = Literal["1/keep", "1/sqrt(keep)"]
+
+
 def theoretical_variance_error(scale: float, keep_prob: float, mean: float = 0.0) -> float:
     """Relative error of the variance for inputs of variance 1.
 
@@ -38,17 +41,19 @@ def theoretical_variance_error(scale: float, keep_prob: float, mean: float = 0.0
 def variance_rows() -> Iterator[VarianceRow]:
     """The bug and the fix on inputs of mean zero, the fix on inputs of mean one; the task's own classes."""
     fix = next(known for known in SOLUTIONS if known.name == "sqrt").files[SUBMISSION]
-    for scale, mean, source in (
+    assert fix is not None  # a solution is a file
+    measured: tuple[tuple[Scale, float, str], ...] = (
         ("1/keep", 0.0, DROPOUT_SOURCE),
         ("1/sqrt(keep)", 0.0, fix),
         ("1/sqrt(keep)", OFFSET_MEAN, fix),
-    ):
+    )
+    for scale, mean, source in measured:
         yield from _measure(scale, mean, source)
 
 
-def _measure(scale: Literal["1/keep", "1/sqrt(keep)"], mean: float, source: str) -> Iterator[VarianceRow]:
+def _measure(scale: Scale, mean: float, source: str) -> Iterator[VarianceRow]:
     """Execute one of our own sources, and draw as test_dropout.py does, at more rates."""
-    namespace: dict[str, type] = {"__name__": "dropout"}
+    namespace: dict[str, Any] = {"__name__": "dropout"}
     exec(compile(source, SUBMISSION, "exec"), namespace)
     before = np.random.get_state()
     try:

@@ -8,6 +8,7 @@ import pandas as pd
 from rlvr.report.alignment_tables import provenance_tables as arm_tables
 from rlvr.report.page import Table, number
 from rlvr.statistics.samples import POINTS
+from rlvr.table_rows import table_rows
 
 PARTS = {
     "comparison": "Comparison: each with batch statistics, and each moving average with the buffer",
@@ -68,7 +69,7 @@ def methods_table(methods: pd.DataFrame) -> Table:
             number(row.score_sd, "{:.2f}"),
             _text(row.note),
         )
-        for row in methods.itertuples(index=False)
+        for row in table_rows(methods)
     )
     head = (
         "method", "part", "tracker", "buffer size", "least count", "decay", "updates of a slot", "statistics",
@@ -95,8 +96,7 @@ HEAD = ("difference", "interval", "p", "p (Holm)", "seeds higher", "verdict", "n
 def comparisons_table(part: str, comparisons: pd.DataFrame) -> Table:
     """The comparisons of one part of the study."""
     rows = tuple(
-        (row.method, row.reference, *_difference_cells(row, "{:+.2f}"))
-        for row in comparisons.itertuples(index=False)
+        (row.method, row.reference, *_difference_cells(row, "{:+.2f}")) for row in table_rows(comparisons)
     )
     return _table(PARTS.get(part, part), ("method", "against", *HEAD), rows)
 
@@ -115,7 +115,7 @@ def grpo_table(runs: pd.DataFrame) -> Table:
             number(row.gain_points, "{:+.1f}"),
             "yes" if row.diverged else "no",
         )
-        for row in runs.itertuples(index=False)
+        for row in table_rows(runs)
     )
     head = (
         "estimator", "seed", "steps", "reward, last steps", "reward, all steps", "accuracy before, %",
@@ -133,7 +133,7 @@ def grpo_comparisons_table(comparisons: pd.DataFrame) -> Table:
             row.reference.replace("_", " "),
             *_difference_cells(row, "{:+.1f}" if row.metric == "accuracy_final" else "{:+.3f}"),
         )
-        for row in comparisons.itertuples(index=False)
+        for row in table_rows(comparisons)
     )
     return _table("GRPO: estimators compared", ("what", "estimator", "against", *HEAD), rows)
 

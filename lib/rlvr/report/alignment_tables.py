@@ -7,6 +7,7 @@ import pandas as pd
 
 from rlvr.report.page import Table, number
 from rlvr.report.provenance import flatten
+from rlvr.table_rows import table_rows
 
 CATEGORIES = {(1, 1): "right", (1, 0): "in the format, wrong", (0, 0): "not in the format"}
 SHOWN = 5  # failures of each kind, and responses of each step
@@ -39,7 +40,7 @@ def categories_table(categories: Mapping[str, pd.DataFrame]) -> Table:
             _percent(row.share),
         )
         for prompt, table in categories.items()
-        for row in table.rename(columns={"count": "responses"}).itertuples(index=False)
+        for row in table_rows(table.rename(columns={"count": "responses"}))
     )
     head = ("prompt", "response", "format reward", "answer reward", "responses", "share, %")
     return Table("Zero-shot responses by their rewards", head, rows)
@@ -63,7 +64,7 @@ def arms_table(arms: pd.DataFrame) -> Table:
             number(row.train_seconds_mean, "{:.1f}"),
             str(row.diverged),
         )
-        for row in arms.itertuples(index=False)
+        for row in table_rows(arms)
     )
     head = (
         "arm", "seeds", "final accuracy, %", "interval", "gain, points", "interval of the gain",
@@ -88,7 +89,7 @@ def comparisons_table(comparisons: pd.DataFrame) -> Table:
             _text(row.verdict),
             _text(row.note),
         )
-        for row in comparisons.itertuples(index=False)
+        for row in table_rows(comparisons)
     )
     head = (
         "experiment", "arm", "against", "what", "difference", "interval", "unit", "p (Holm)", "verdict",
@@ -111,7 +112,7 @@ def leaderboard_table(leaderboard: pd.DataFrame) -> Table:
             number(row.tokens_sampled_mean, "{:,.0f}"),
             number(row.train_seconds_mean, "{:.1f}"),
         )
-        for row in leaderboard.itertuples(index=False)
+        for row in table_rows(leaderboard)
     )
     head = (
         "rank", "method", "arm", "final accuracy, %", "interval", "seeds", "updates", "tokens sampled",

@@ -24,7 +24,11 @@ def geometry_table(files: Sequence[str | Path]) -> Table:
     ).join(spectral_ratios(geometry, *keys, "seed").groupby(list(keys)).mean())
     patterns = {"sparsity": "{:.1f}", "movable": "{:.1f}", "relative_change": "{:.2g}"}
     rows = tuple(
-        (arm, kind, *(number(means.loc[(arm, kind), name], patterns.get(name, "{:.2f}")) for name in means))
+        (
+            arm,
+            kind,
+            *(number(means[name].loc[(arm, kind)], patterns.get(name, "{:.2f}")) for name in map(str, means)),
+        )
         for arm, kind in dict.fromkeys(zip(geometry["arm"], geometry["kind"], strict=True))
     )
     head = (
@@ -63,7 +67,8 @@ def overlap_table(file: str | Path) -> Table:
     ):
         means = own[columns].mean()
         cells = (number(means[name], "{:.2f}") for name in columns)
-        rows.append((PAIRS[pair], a if a == b else f"{a}, {b}", str(len(own)), *cells))
+        arms = str(a) if a == b else f"{a}, {b}"
+        rows.append((PAIRS[str(pair)], arms, str(len(own)), *cells))
     head = (
         "what differs", "arms", "pairs", "changed, first", "changed, second", "Jaccard",
         *(f"null: {words}" for words in NULLS.values()), "same direction", "its null",

@@ -11,6 +11,7 @@ from rlvr.figures.repair_captions import REPAIR_CAPTIONS
 from rlvr.files import read_json
 from rlvr.report.page import Table, as_yaml, number, read_figures, write_page
 from rlvr.report.provenance import flatten
+from rlvr.table_rows import table_rows
 
 DATA_FILES = ("repair.html",)
 
@@ -74,7 +75,7 @@ def known_table(known: pd.DataFrame) -> Table:
             "yes" if row.as_expected else "NO",
             *(_percent(getattr(row, f"error_{rate}")) for rate in (30, 50, 70)),
         )
-        for row in known.itertuples(index=False)
+        for row in table_rows(known)
     )
     head = ("name", "group", "what it is", "must", "verdict", "as it must be")
     errors = tuple(f"variance error at {rate}" for rate in (0.3, 0.5, 0.7))

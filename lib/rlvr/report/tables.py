@@ -11,6 +11,7 @@ from rlvr.analysis.load import SEED_REPEAT
 from rlvr.analysis.tables import BASE_STRATUM
 from rlvr.report.page import Table, number
 from rlvr.statistics.samples import POINTS
+from rlvr.table_rows import table_rows
 
 
 def _interval(low: float | None, high: float | None, pattern: str) -> str:
@@ -51,7 +52,7 @@ def gains_table(arms: pd.DataFrame, runs: pd.DataFrame, confidence: float) -> Ta
     chosen = gain_rows(arms)
     some = chosen["with_base"].any()
     cells = {
-        row.Index: _gain_cell(row, "*" if some and not row.with_base else "") for row in chosen.itertuples()
+        row.Index: _gain_cell(row, "*" if some and not row.with_base else "") for row in table_rows(chosen)
     }
     table = _by_task("", arms, cells)
     base = runs.groupby("task")["base_accuracy"].first()
@@ -71,12 +72,12 @@ def strata_table(runs: pd.DataFrame) -> Table:
     seeds = runs[runs["rep"] == SEED_REPEAT]
     arms, rows = list(dict.fromkeys(runs["arm"])), []
     for task, own in seeds.groupby("task", sort=False):
-        for column in (name for name in own if name.startswith(BASE_STRATUM)):
+        for column in (name for name in map(str, own) if name.startswith(BASE_STRATUM)):
             stratum, base = column.removeprefix(BASE_STRATUM), own[column]
             if base.notna().any():
                 gains = (POINTS * (own[f"accuracy_{stratum}"] - base)).groupby(own["arm"]).mean()
                 cells = (number(gains.get(arm), "{:+.1f}") for arm in arms)
-                rows.append((task, stratum, number(POINTS * base.dropna().iloc[0], "{:.1f}"), *cells))
+                rows.append((str(task), stratum, number(POINTS * base.dropna().iloc[0], "{:.1f}"), *cells))
     return Table(
         "ΔJ in points by stratum of the problems: mean over seeds",
         ("task", "stratum", "base, %", *arms),
@@ -91,14 +92,16 @@ def _kl_cell(row: Any) -> str:
 def kl_table(arms: pd.DataFrame) -> Table:
     """KL to the base by task and arm."""
     measured = arms[arms["metric"] == "kl_full"]
-    cells = {(row.arm, row.task): _kl_cell(row) for row in measured.itertuples()}
+    cells = {(row.arm, row.task): _kl_cell(row) for row in table_rows(measured)}
     return _by_task("KL(policy ‖ base), nats per response: mean over seeds (sd)", arms, cells)
 
 
 def pass_table(runs: pd.DataFrame) -> Table:
     """pass@k by arm and task, means over seeds."""
     seeds = runs[runs["rep"] == SEED_REPEAT]
-    columns = sorted((name for name in runs if name.startswith("pass_at_")), key=lambda name: int(name[8:]))
+    columns = sorted(
+        (name for name in map(str, runs) if name.startswith("pass_at_")), key=lambda name: int(name[8:])
+    )
     means = seeds.groupby(["task", "arm"], sort=False)[columns].mean()
     rows = tuple(
         (task, arm, *(number(value, "{:.3f}") for value in row))
@@ -112,7 +115,7 @@ def weights_table(weights: pd.DataFrame) -> Table:
     seeds = weights[weights["rep"] == SEED_REPEAT]
     rows = tuple(
         (
-            arm,
+            str(arm),
             number(own["sparsity"].mean() * 100, "{:.1f}"),
             number(own["sparsity"].std() * 100, "{:.1f}"),
             number(own["relative_change"].mean(), "{:.4f}"),
@@ -135,7 +138,7 @@ def components_table(components: pd.DataFrame) -> Table:
             + _interval(row.variance_low_points2, row.variance_high_points2, "{:.3g}"),
             "" if pd.isna(row.note) else row.note,
         )
-        for row in components.itertuples()
+        for row in table_rows(components)
     )
     head = ("arm", "task", "component", "sd, points", "variance [interval]", "note")
     caption = (
@@ -167,7 +170,7 @@ def predictions_table(predictions: pd.DataFrame) -> Table:
             "–" if pd.isna(row.agrees) else row.agrees,
             str(notes.index(row.how) + 1),
         )
-        for row in predictions.itertuples()
+        for row in table_rows(predictions)
     )
     head = ("quantity", "arm", "compared at", "predicted", "found [interval]", "agrees", "note")
     caption = (
@@ -184,7 +187,7 @@ def prediction_notes(predictions: pd.DataFrame) -> list[str]:
 
 def missing_table(missing: pd.DataFrame) -> Table:
     """The runs that are left out, and why."""
-    rows = tuple((row.arm, str(row.seed), str(row.rep), row.reason) for row in missing.itertuples())
+    rows = tuple((row.arm, str(row.seed), str(row.rep), row.reason) for row in table_rows(missing))
     return Table("Runs left out (missing.csv)", ("arm", "seed", "repeat", "reason"), rows)
 
 
@@ -203,7 +206,7 @@ def matches_table(matches: pd.DataFrame) -> Table:
             number(row.last_progress),
             "yes" if row.matched else f"no: {row.reason}",
         )
-        for row in matches.itertuples()
+        for row in table_rows(matches)
     )
     head = (
         "compared arm", "run of", "seed", "measure", "level", "step chosen", "progress there",

@@ -11,6 +11,7 @@ from rlvr.analysis.load import SEED_REPEAT
 from rlvr.analysis.performance import NEAR_ZERO_ACCURACY
 from rlvr.precision import MODES
 from rlvr.report.page import Table
+from rlvr.table_rows import table_rows
 
 FACTOR_NAMES = {
     "master": "master weights", "reduce": "gradients", "rollout": "rollout weights",
@@ -137,7 +138,7 @@ def inert_sentences(records: Sequence[Mapping[str, Any]]) -> list[str]:
 def same_weights_sentences(runs: pd.DataFrame) -> list[str]:
     """Pairs of arms whose runs ended in identical weights in every seed that both have."""
     seeds = runs[runs["rep"] == SEED_REPEAT].drop_duplicates(["arm", "seed"])
-    hashes = {arm: own.set_index("seed")["weight_hash"] for arm, own in seeds.groupby("arm", sort=False)}
+    hashes = {str(arm): own.set_index("seed")["weight_hash"] for arm, own in seeds.groupby("arm", sort=False)}
     sentences = []
     for one, other in combinations(hashes, 2):
         shared = hashes[one].index.intersection(hashes[other].index)
@@ -220,7 +221,7 @@ def perfectible_sentences(manifest: Mapping[str, Any], modes: pd.DataFrame) -> l
     if counts is None:
         return []
     accuracies = modes.dropna(subset=["training_accuracy"])
-    reached = _series([f"{row.arm} {100 * row.training_accuracy:.0f} %" for row in accuracies.itertuples()])
+    reached = _series([f"{row.arm} {100 * row.training_accuracy:.0f} %" for row in table_rows(accuracies)])
     return [
         f"Trained on the {counts['kept']:,} of {counts['problems']:,} problems that the base solves in "
         f"{100 * counts['lowest']:g} to {100 * counts['highest']:g} % of {counts['samples']} samples "

@@ -3,7 +3,7 @@
 import csv
 import gzip
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,9 @@ def _partings(
     one: tuple[int, Leaves] | None, other: tuple[int, Leaves] | None, tolerance: float
 ) -> Iterator[tuple[Verdict, Parting]]:
     if one is None or other is None:
-        number, row = one or other  # zip_longest: at least one of them is there
+        present = one or other
+        assert present is not None  # zip_longest: at least one of them is there
+        number, row = present
         side = "first" if other is None else "second"
         yield Verdict.DIFFERENT, Parting(f"row {number} is in the {side} only", _step(row))
         return
@@ -129,7 +131,7 @@ def _rows(path: Path) -> Iterator[Leaves]:
 
 def _leaves(record: Any, prefix: str) -> Iterator[tuple[str, Any]]:
     if isinstance(record, Mapping):
-        parts = record.items()
+        parts: Iterable[tuple[Any, Any]] = record.items()
     elif isinstance(record, list):
         parts = enumerate(record)
     else:

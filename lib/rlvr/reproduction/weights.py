@@ -65,7 +65,7 @@ def _compare(
     for tensor in dict.fromkeys([*theirs.names(), *ours.names()]):
         one, other = ours.read(tensor), theirs.read(tensor)
         unlike = _unlike(one, other)
-        if unlike:
+        if unlike or one is None or other is None:
             parting = Parting(f"{tensor}: {unlike}", step)
             return Comparison(name, first or parting, parting)
         changed = _unequal_bits(one, other)

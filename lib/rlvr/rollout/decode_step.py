@@ -51,6 +51,7 @@ class DecodeStep:
             self._tokens, self._graph = tokens.clone(), torch.cuda.CUDAGraph()
             with torch.cuda.graph(self._graph):
                 self._logits = self._forward(cache, self._tokens)
+        assert self._tokens is not None and self._logits is not None  # they come with the graph
         self._tokens.copy_(tokens)
         self._graph.replay()
         return self._logits

@@ -34,12 +34,13 @@ class NativeEngine(BatchedEngine):
     ):
         """`model`: a decoder to start from, or only its config (then call `load_weights` first)."""
         config = model if isinstance(model, DecoderConfig) else model.config
-        end_ids = model.end_ids if isinstance(model, Decoder) else frozenset()
+        end_ids: frozenset[int] = model.end_ids if isinstance(model, Decoder) else frozenset()
         super().__init__(tokenizer, config.max_positions, max_batch_rows, torch.device(device), end_ids)
         self._cache: KvCache | None = None
-        self._shared = share_weights and isinstance(model, Decoder) and _computes_in(model, dtype)
-        if self._shared:
-            self._model = model
+        self._shared = False
+        self._model: Decoder
+        if share_weights and isinstance(model, Decoder) and _computes_in(model, dtype):
+            self._shared, self._model = True, model
         else:
             self._model = Decoder(config, master=dtype, compute=dtype).to(device).requires_grad_(False)
             if isinstance(model, Decoder):
@@ -71,9 +72,11 @@ class NativeEngine(BatchedEngine):
         return self._model.head(last)
 
     def _advance(self, tokens: Tensor) -> Tensor:
+        assert self._cache is not None  # a batch has begun
         return self._step(self._cache, tokens)
 
     def _keep(self, branches: Tensor) -> None:
+        assert self._cache is not None  # a batch has begun
         self._cache = self._cache.select(branches)
 
     def _release(self) -> None:

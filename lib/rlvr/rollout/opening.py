@@ -1,10 +1,10 @@
 """Which engine samples from a model."""
 
 import torch
-from torch import nn
 
 from rlvr.config.rollout import NATIVE, RolloutConfig
 from rlvr.models.decoder import Decoder
+from rlvr.models.policy_model import PolicyModel
 from rlvr.models.tokenizers import TextTokenizer
 from rlvr.rollout.engine import RolloutEngine
 from rlvr.rollout.native import NativeEngine
@@ -13,7 +13,7 @@ from rlvr.rollout.vllm_engine import VllmEngine
 
 
 def open_engine(
-    model: nn.Module,
+    model: PolicyModel,
     tokenizer: TextTokenizer,
     dtype: torch.dtype,
     max_batch_rows: int,

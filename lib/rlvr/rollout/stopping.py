@@ -48,6 +48,7 @@ class StopStrings:
         if self.texts:
             cut = [(ids, stopped) for ids, stopped in distinct if stopped and ids[-1] not in end_ids]
             for key, place in zip(cut, self.places([list(ids) for ids, _ in cut]), strict=True):
+                assert place is not None  # a stop string ended it
                 start, end = place
                 texts[key] = texts[key][: end if keep_stop else start]
         return [texts[response] for response in responses]

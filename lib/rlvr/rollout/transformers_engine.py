@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterable, Iterator
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,9 @@ from rlvr.models.tokenizers import TextTokenizer
 from rlvr.models.weights import copy_weights
 from rlvr.rollout.batched import BatchedEngine
 from rlvr.rollout.rows import Row
+
+if TYPE_CHECKING:  # it takes seconds to import
+    from transformers import Cache
 
 
 class TransformersEngine(BatchedEngine):
@@ -31,13 +35,13 @@ class TransformersEngine(BatchedEngine):
         from transformers import AutoModelForCausalLM
 
         positions = getattr(model.config, "max_position_embeddings", 2**31)
-        end_ids = getattr(model, "end_ids", frozenset())
+        end_ids: frozenset[int] = getattr(model, "end_ids", frozenset())
         super().__init__(tokenizer, positions, max_batch_rows, torch.device(device), end_ids)
         # Made anew, because `load_policy` may have replaced this instance's forward. `.to(dtype)` would cast
         # buffers too (RoPE's frequencies); made in `dtype`, each keeps the dtype that its architecture wants.
         made = AutoModelForCausalLM.from_config(copy.deepcopy(model.config), dtype=dtype)
         self._model = made.to(device).eval().requires_grad_(False)
-        self._past = None
+        self._past: Cache | None = None
         self.load_weights(model.named_parameters())
         copy_weights(model.named_buffers(), dict(self._model.named_buffers()))
 
@@ -70,6 +74,7 @@ class TransformersEngine(BatchedEngine):
         return output.logits[:, -1]
 
     def _keep(self, branches: Tensor) -> None:
+        assert self._past is not None  # a batch has begun
         self._past.batch_select_indices(branches)
 
     def _release(self) -> None:

@@ -8,12 +8,13 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rlvr.config.rollout import VllmConfig
 from rlvr.errors import UserError
 from rlvr.files import write_json
-from rlvr.models.decoder import Decoder
+from rlvr.models.decoder_config import DecoderConfig
+from rlvr.models.policy_model import PolicyModel
 from rlvr.models.tokenizers import TextTokenizer
 from rlvr.models.weights import write_weights
 from rlvr.rollout.engine import GenerationRequest, Rollout, SamplingParams
@@ -37,6 +38,12 @@ class _Drawn:
     log_probs: list[float] = field(default_factory=list)
     finish_reason: Literal["stop", "length"] | None = None
 
+    @property
+    def ended_by(self) -> Literal["stop", "length"]:
+        """Why a finished response ended."""
+        assert self.finish_reason is not None, "the response is unfinished"
+        return self.finish_reason
+
 
 class VllmEngine:
     """A `RolloutEngine` over vLLM's offline `LLM`, which it ends when its context is left.
@@ -49,7 +56,7 @@ class VllmEngine:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: PolicyModel,
         tokenizer: TextTokenizer,
         dtype: torch.dtype,
         max_batch_rows: int,
@@ -63,7 +70,8 @@ class VllmEngine:
         """
         from transformers import AutoConfig
 
-        raw = model.config.to_hf() if isinstance(model, Decoder) else model.config.to_dict()
+        own = model.config
+        raw = own.to_hf() if isinstance(own, DecoderConfig) else own.to_dict()
         self._folder = TemporaryDirectory(prefix="rlvr-vllm-")
         folder = Path(self._folder.name)
         write_json(folder / "config.json", raw)
@@ -188,7 +196,7 @@ class VllmEngine:
                 prompt_ids=place.prompt_ids,
                 token_ids=tuple(one.token_ids),
                 text=text,
-                finish_reason=one.finish_reason,
+                finish_reason=one.ended_by,
                 log_probs=tuple(one.log_probs),
             )
             for place, one, text in zip(asked, drawn, texts, strict=True)

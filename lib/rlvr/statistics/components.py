@@ -1,6 +1,7 @@
 """Variance components of scores over runs, without modelling the sampling noise, and their intervals."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +44,7 @@ def split_half_components(halves: ArrayLike, confidence: float = 0.95) -> Varian
     return _components(sample - sample.mean(axis=0), len(sample) - 1, len(sample), confidence)
 
 
-def within_group_components(groups: list[ArrayLike], confidence: float = 0.95) -> VarianceComponents:
+def within_group_components(groups: Sequence[ArrayLike], confidence: float = 0.95) -> VarianceComponents:
     """As `split_half_components` for repeats: each group (a seed) is centred on its own mean, then pooled."""
     samples = [as_sample(group, "the repeats of a seed", dimensions=(2,)) for group in groups]
     if not samples:

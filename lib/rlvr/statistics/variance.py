@@ -89,10 +89,10 @@ def _reached(pooled: Array, splits: Splits, observed: float, rounding: Array, mi
     reached = _count(logs[~unsure], observed, mirrored)
     if unsure.any():
         masks = splits[unsure]
-        sides = (
+        reference, treatment = (
             pooled[np.nonzero(mask)[1]].reshape(len(masks), -1, pooled.shape[1]) for mask in (~masks, masks)
         )
-        reached += _count(_log_ratios(*sides, rounding), observed - TIE, mirrored)
+        reached += _count(_log_ratios(reference, treatment, rounding), observed - TIE, mirrored)
     return reached
 
 

@@ -71,7 +71,7 @@ def job_progress(study: Path, run: WorkflowRun | None) -> Iterator[JobProgress]:
     for log in sorted(logs):
         name = str(log.relative_to(study.absolute() / "logs").with_suffix(""))
         job = jobs.get(log)
-        state = job.state if job else "done"
+        state: str = job.state if job else "done"
         if run and run.ended and state == "running":
             state = "stopped"
         if not log.exists():

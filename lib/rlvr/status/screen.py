@@ -119,12 +119,12 @@ def _jobs_table(jobs: Sequence[JobProgress]) -> "Table":
 
 def screen(results: str | Path, everything: bool) -> "Group":
     """All studies of a folder of results; `everything`: jobs that are done too."""
-    from rich.console import Group
+    from rich.console import Group, RenderableType
     from rich.padding import Padding
     from rich.progress_bar import ProgressBar
     from rich.text import Text
 
-    parts = []
+    parts: list[RenderableType] = []
     for study in studies_of(results):
         status = read_status(study)
         parts.append(Text(f"{study}: {headline(status, datetime.now())}"))

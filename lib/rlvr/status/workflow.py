@@ -103,7 +103,9 @@ class _Reader:
 
     def read(self, line: str) -> None:
         match = _LINE.match(line)
-        kind = match.lastgroup if match else None
+        if match is None:
+            return
+        kind = match.lastgroup
         if kind == "clock":
             self.clock, self.in_error = datetime.strptime(match["clock"], _CLOCK), False
         elif kind == "rule":

@@ -68,6 +68,7 @@ class Estimator:
         self, collected: Collected, prompts: list[str], rewards: list[float], values: Tensor
     ) -> tuple[Tensor, float]:
         """`estimate` with a tracker; `values`: the kept rewards as a tensor."""
+        assert self._tracker is not None  # only estimators with a tracker come here
         every = self._tracker.update(*_samples(collected.sampled))
         if not rewards:
             return values, math.nan

@@ -101,8 +101,9 @@ def _train_tiny(
     )
     model = model.to(device)
     training = Sft(model, config.sft, _optimizer(model, config.sft), examples, tokenizer.pad_token_id)
-    from_file = isinstance(config.examples, JsonlExamples)
-    files = [Path(data_root) / config.examples.path, *evaluation_paths] if from_file else []
+    files: list[str | Path] = []
+    if isinstance(config.examples, JsonlExamples):
+        files = [Path(data_root) / config.examples.path, *evaluation_paths]
     inputs = hash_inputs({str(number): file for number, file in enumerate(files)})
     identity = resume_identity(config, inputs, code, describe_device(device))
     found = load_checkpoint(checkpoints_path, identity)
@@ -118,6 +119,7 @@ def _train_tiny(
 
 def _save_tiny(config: TinyPolicyConfig, training: Sft, policy_path: Path) -> None:
     model = training.model.to(torch_dtype(config.saved_dtype))
+    assert isinstance(model, Decoder)  # see `_train_tiny`
     logger.info(
         "base policy in %s, weight hash %s", config.saved_dtype, weight_hash(model.named_parameters())
     )

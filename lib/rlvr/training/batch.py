@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from rlvr.config.precision import GrpoConfig, TrainerConfig
 from rlvr.models.label_scores import Scoring
+from rlvr.models.policy_model import PolicyModel
 from rlvr.objectives import importance_weights, masked_mean
 from rlvr.policy import collate
 from rlvr.precision import PrecisionMode, torch_dtype
@@ -56,7 +57,7 @@ def is_on_policy(config: GrpoConfig, mode: PrecisionMode) -> bool:
 
 
 def response_log_probs(
-    model: nn.Module,
+    model: PolicyModel,
     batch: dict[str, Tensor],
     microbatch_size: int,
     entropy: bool,
@@ -78,18 +79,16 @@ def response_log_probs(
     with torch.no_grad():
         for rows, own in share_out(microbatches(every, mask, microbatch_size, trainer.microbatch_tokens)):
             width = trimmed_width(mask[rows])
-            found = model.label_scores(
+            of_tokens, of_entropies = model.label_scores(
                 input_ids[rows, :width], labels[rows, :width], mask[rows, :width], scoring
             )
             if not own:
                 continue
-            log_probs[rows, :width] = found[0].float()
-            if entropies is not None:
-                entropies[rows, :width] = found[1].float()
-    log_probs, entropies = (
-        None if values is None else sum_over_processes(values)[place] for values in (log_probs, entropies)
-    )
-    return log_probs, entropies
+            log_probs[rows, :width] = of_tokens.float()
+            if entropies is not None and of_entropies is not None:
+                entropies[rows, :width] = of_entropies.float()
+    log_probs = sum_over_processes(log_probs)[place]
+    return log_probs, None if entropies is None else sum_over_processes(entropies)[place]
 
 
 def distinct_rows(
@@ -109,8 +108,8 @@ def trimmed_width(mask: Bool[Tensor, "B S"]) -> int:
 def make_batch(
     groups: Sequence[Group],
     advantages: Float[Tensor, " B"],
-    policy: nn.Module,
-    base: nn.Module | None,
+    policy: PolicyModel,
+    base: PolicyModel | None,
     pad_id: int,
     config: GrpoConfig,
     mode: PrecisionMode,
@@ -131,7 +130,9 @@ def make_batch(
     rows, softmax, trainer = config.microbatch_size, torch_dtype(mode.logits), config.trainer
     scored = not is_on_policy(config, mode)
     if scored:
-        old_log_probs, entropy = response_log_probs(policy, tokens, rows, True, softmax, trainer)
+        old_log_probs, entropies = response_log_probs(policy, tokens, rows, True, softmax, trainer)
+        assert entropies is not None  # they were asked for
+        entropy = entropies
     else:
         old_log_probs, entropy = torch.zeros_like(engine_log_probs), torch.zeros_like(engine_log_probs)
     base_log_probs = None

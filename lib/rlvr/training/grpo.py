@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rlvr.config.precision import GrpoConfig
 from rlvr.data.problem import Problem
 from rlvr.errors import UserError
+from rlvr.models.policy_model import PolicyModel
 from rlvr.processes import of_all_processes, process_count
 from rlvr.rollout.engine import RolloutEngine
 from rlvr.sigterm import end_after, noted_sigterm
@@ -53,7 +54,7 @@ class Setting:
     problems: list[Problem]
     device: torch.device
     pad_id: int
-    base: nn.Module
+    base: PolicyModel
     engine: RolloutEngine
     judge: Judge
     updater: Updater
@@ -63,7 +64,7 @@ class Setting:
 
 def _empty_update() -> dict[str, float]:
     """Metrics of a step in which every group was dropped: nothing was trained."""
-    names = ("loss", "grad_norm", "clip_fraction", "ratio_max", "entropy", "kl_base_k1", "kl_base_k3")
+    names = ["loss", "grad_norm", "clip_fraction", "ratio_max", "entropy", "kl_base_k1", "kl_base_k3"]
     names += ("logprob_mismatch_mean", "logprob_mismatch_max", "importance_weight_mean", "loss_scale")
     names += ("advantage_tracked",)
     return {"updates": 0, "updates_skipped": 0} | dict.fromkeys(names, math.nan)

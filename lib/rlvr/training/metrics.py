@@ -108,7 +108,7 @@ def _first_moments(parameters: Sequence[nn.Parameter], optimizer: AdamW) -> Tens
 
 def logged_rollouts(step: int, groups: Sequence[Group], count: int) -> list[dict[str, Any]]:
     """The first `count` rollouts of a step as plain records, one per group in turn."""
-    records = []
+    records: list[dict[str, Any]] = []
     width = max(len(group.rollouts) for group in groups)
     for sample in range(width):
         for group in groups:

@@ -6,13 +6,14 @@ from torch import nn
 from rlvr.errors import UserError
 from rlvr.models.decoder import Decoder
 from rlvr.models.loading import load_policy
+from rlvr.models.policy_model import PolicyModel
 from rlvr.optim import AdamW
 from rlvr.precision import PrecisionMode, torch_dtype
 
 
 def trainable_policy(
     path: str, mode: PrecisionMode, device: torch.device, divided: bool = False
-) -> nn.Module:
+) -> PolicyModel:
     """The policy of a folder, stored, computed and with gradients in the dtypes of the mode.
 
     `divided`: among the processes that share the job, see `load_policy`.

@@ -147,7 +147,8 @@ class _Candidate:
             if lock is not None:
                 lock.release()
             if state == "alive" and self.when_taken == "stop":
-                raise UserError(self._refusal(rival))
+                assert rival is not None and rival.owner is not None  # somebody is alive
+                raise UserError(self._refusal(rival.owner))
             self._log(rival, state)
             time.sleep(min(POLL_SECONDS, self.pulse.every))
 
@@ -173,10 +174,10 @@ class _Candidate:
         beats = beat != self.first_beats.setdefault(rival.path, beat)
         return "alive" if beats and owner is not None else "unknown"
 
-    def _refusal(self, rival: Claim) -> str:
+    def _refusal(self, owner: Owner) -> str:
         return (
-            f"{self.folder} is in use by {rival.owner}, since {rival.owner.since}: wait until it ends, or "
-            f"end it with {rival.owner.how_to_end}, and run again; checkpoint_lock: wait in the config makes "
+            f"{self.folder} is in use by {owner}, since {owner.since}: wait until it ends, or "
+            f"end it with {owner.how_to_end}, and run again; checkpoint_lock: wait in the config makes "
             "a job wait by itself"
         )
 
@@ -201,16 +202,18 @@ def _beat(folder: Path, claim: Claim, pulse: Pulse, ended: threading.Event) -> N
 
     That happens to a process that was stopped for so long that it counted as dead; both would write.
     """
+    owner = claim.owner
+    assert owner is not None  # the claim is this process's own
     while not ended.wait(pulse.every):
         try:
             newest = newest_claim(folder)
             if newest is None:  # somebody has cleared up
-                newest = make_claim(folder, claim.number, claim.owner)
-            elif newest.owner == claim.owner:
+                newest = make_claim(folder, claim.number, owner)
+            elif newest.owner == owner:
                 os.utime(claim.path)
         except OSError as error:
             logger.warning("%s: no sign of life could be given (%s)", folder, error)
             continue
-        if newest is not None and newest.owner not in (claim.owner, None):
+        if newest is not None and newest.owner not in (owner, None):
             logger.critical("this job was silent, and %s took over %s; it ends", newest.owner, folder)
             os._exit(1)

@@ -1,7 +1,6 @@
 """Rollouts and verdicts of processes that share one training job: every process ends up with all of them."""
 
 from collections.abc import Iterable, Sequence
-from types import TracebackType
 from typing import Self
 
 from torch import Tensor
@@ -54,10 +53,8 @@ class SharedEngine:
         self._engine.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._engine.__exit__(kind, error, trace)
+    def __exit__(self, *exc_info: object) -> None:
+        self._engine.__exit__(*exc_info)
 
 
 def _owners(prompt_ids: Sequence[str]) -> list[int]:

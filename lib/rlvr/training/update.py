@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from rlvr.config.precision import GrpoConfig
 from rlvr.models.attention import AttentionDropout
 from rlvr.models.label_scores import Scoring
-from rlvr.objectives import grpo_microbatch_train_step
+from rlvr.models.policy_model import PolicyModel
+from rlvr.objectives import LengthNormalization, LossType, grpo_microbatch_train_step
 from rlvr.optim import AdamW
 from rlvr.precision import PrecisionMode, torch_dtype
 from rlvr.processes import (
@@ -58,7 +59,7 @@ class Updater:
     `seed` and `rep` decide the noises that stand in for rounding, `seed` alone everything else.
     """
 
-    model: nn.Module
+    model: PolicyModel
     optimizer: AdamW
     scaler: torch.amp.GradScaler | None
     config: GrpoConfig
@@ -143,7 +144,7 @@ class Updater:
         batch: TrainingBatch,
         rows: Tensor,
         minibatch_rows: int,
-        normalization: tuple[str, float],
+        normalization: tuple[LengthNormalization, float],
         dropout: AttentionDropout | None,
         scale: float,
         learning: Tensor | None,
@@ -163,6 +164,10 @@ class Updater:
             self.model, *tokens, dropout, scoring, None if learning is None else learning[rows]
         )
         current = log_probs.detach()
+        penalty = None
+        if beta != 0:
+            assert batch.base_log_probs is not None  # `make_batch` had the base for them
+            penalty = kl_penalty(log_probs, cut(batch.base_log_probs), mask, beta)
         loss, details = grpo_microbatch_train_step(
             log_probs,
             mask,
@@ -174,11 +179,13 @@ class Updater:
             cliprange=cliprange,
             length_normalization=normalization[0],
             normalize_constant=normalization[1],
-            token_penalty=None if beta == 0 else kl_penalty(log_probs, cut(batch.base_log_probs), mask, beta),
+            token_penalty=penalty,
             token_weights=None if batch.engine_weights is None else cut(batch.engine_weights),
             loss_scale=scale,
         )
-        return loss, details if batch.scored else details | {"log_probs": current, "entropy": entropies}
+        if entropies is not None:  # they were asked for, since the batch has no scores yet
+            details = details | {"log_probs": current, "entropy": entropies}
+        return loss, details
 
     def _apply(self, step: int, number: int) -> tuple[float, bool]:
         """Unscale, disturb and clip the gradient, and step; the norm before clipping, and whether skipped."""
@@ -187,7 +194,8 @@ class Updater:
         parameters = [p for p in self.model.parameters() if p.grad is not None]
         if self.mode.gradient_noise:
             noise_seed = named_generator("gradient noise", self.seed, self.rep, step, number).integers(2**63)
-            add_relative_noise([p.grad for p in parameters], self.mode.gradient_noise, int(noise_seed))
+            gradients = [p.grad for p in parameters if p.grad is not None]
+            add_relative_noise(gradients, self.mode.gradient_noise, int(noise_seed))
         norm = clip_gradients(parameters, self.config.optimizer.max_grad_norm)
         if self.scaler is None:
             if not math.isfinite(norm):
@@ -206,7 +214,7 @@ class Updater:
 
 
 def score_labels(
-    model: nn.Module,
+    model: PolicyModel,
     input_ids: Int[Tensor, "B S"],
     labels: Int[Tensor, "B S"],
     mask: Bool[Tensor, "B S"],
@@ -271,7 +279,7 @@ def _dropout(
     return AttentionDropout(mode.dropout, torch.Generator(device).manual_seed(dropout_seed))
 
 
-def _objective(config: GrpoConfig, mode: PrecisionMode) -> tuple[str, tuple[float, float]]:
+def _objective(config: GrpoConfig, mode: PrecisionMode) -> tuple[LossType, tuple[float, float]]:
     """Loss type and clip range: those of the config, or GSPO's in a mode with one ratio a response."""
     loss = config.loss
     if mode.policy_ratio == "sequence":
@@ -337,7 +345,9 @@ def minibatches(
                 yield torch.from_numpy(rows.reshape(-1)).to(device)
 
 
-def _length_normalization(mask: Tensor, config: GrpoConfig, mode: PrecisionMode) -> tuple[str, float]:
+def _length_normalization(
+    mask: Tensor, config: GrpoConfig, mode: PrecisionMode
+) -> tuple[LengthNormalization, float]:
     """How `grpo_microbatch_train_step` must average for the configured aggregation of this minibatch.
 
     One ratio a response goes with one vote a response, as in GSPO.

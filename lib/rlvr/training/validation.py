@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from rlvr.config.precision import TrainerConfig
 from rlvr.data.problem import Problem
 from rlvr.data.templates import apply_template
 from rlvr.evaluation.sampling import stream_of
 from rlvr.generations import GenerationLog, log_generations
+from rlvr.models.policy_model import PolicyModel
 from rlvr.policy import collate
 from rlvr.rollout.engine import Rollout, RolloutEngine, SamplingParams
 from rlvr.rollout.judged import draw_rollouts, judge_rollouts
@@ -55,7 +55,7 @@ class Validator:
         self._trainer = TrainerConfig(microbatch_tokens=microbatch_tokens)
 
     def measure(
-        self, model: nn.Module, engine: RolloutEngine, judge: Judge, step: int, final: bool = False
+        self, model: PolicyModel, engine: RolloutEngine, judge: Judge, step: int, final: bool = False
     ) -> Validation:
         """Sample from the model's weights as they are after `step` steps.
 
@@ -74,7 +74,7 @@ class Validator:
 
     def _log(
         self,
-        model: nn.Module,
+        model: PolicyModel,
         problems: Sequence[Problem],
         rollouts: Sequence[Rollout],
         verdicts: Sequence[Verdict],
@@ -85,6 +85,7 @@ class Validator:
         device = next(model.parameters()).device
         tokens = {name: tensor.to(device) for name, tensor in tokens.items()}
         _, entropies = response_log_probs(model, tokens, len(rollouts), entropy=True, trainer=self._trainer)
+        assert entropies is not None  # they were asked for
         return log_generations(
             [apply_template(self._template, problem) for problem in problems],
             [rollout.text for rollout in rollouts],

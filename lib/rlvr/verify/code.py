@@ -79,11 +79,13 @@ class CodeVerifier:
         if len(cases) == 1 or self._workers == 1:
             return [self.judge(*case) for case in cases]
         stop = threading.Event()
+
+        def judge(case: tuple[str, str, str]) -> CodeVerdict:
+            return self._judge_twice(*case, self._time_limit_s, stop)
+
         with ThreadPoolExecutor(self._workers) as threads:
             try:
-                return list(
-                    threads.map(lambda case: self._judge_twice(*case, self._time_limit_s, stop), cases)
-                )
+                return list(threads.map(judge, cases))
             except BaseException:
                 stop.set()  # an interrupt does not wait for endless programs
                 threads.shutdown(cancel_futures=True)

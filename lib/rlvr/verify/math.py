@@ -79,15 +79,14 @@ class MathVerifier:
     def compare(self, pairs: Iterable[tuple[str, str]]) -> list[str]:
         """Return right, wrong, error, crashed or time limit for each (answer, gold); equal pairs run once."""
         pairs = list(pairs)
-        decided = {pair: decide(*pair) for pair in dict.fromkeys(pairs)}
-        questions = {
-            pair: for_math_verify(*pair) for pair, reason in decided.items() if reason == "undecided"
-        }
-        asked = [pair for pair, question in questions.items() if question]
+        decided: dict[tuple[str, str], str] = {pair: decide(*pair) for pair in dict.fromkeys(pairs)}
+        undecided = [pair for pair, reason in decided.items() if reason == "undecided"]
+        questions = {pair: question for pair in undecided if (question := for_math_verify(*pair))}
+        asked = list(questions)
         # Integrals and the like last: they alone take long, and then hold up no other pair.
         asked.sort(key=lambda pair: any(map(has_operation, questions[pair])))
         outcomes = self._pool.map([questions[pair] for pair in asked], self._budget_s)
-        decided |= dict.fromkeys(questions, "wrong")
+        decided |= dict.fromkeys(undecided, "wrong")
         decided |= {pair: _reason(outcome) for pair, outcome in zip(asked, outcomes, strict=True)}
         return [decided[pair] for pair in pairs]
 

@@ -46,6 +46,12 @@ class _Worker:
     task: int | None = None
     ready: bool = False
 
+    @property
+    def given(self) -> int:
+        """The task that it has been given."""
+        assert self.task is not None, "an idle worker has no task"
+        return self.task
+
     def end(self) -> None:
         self.process.kill()
         self.process.wait()
@@ -183,9 +189,9 @@ class TimeLimitedPool:
             code = worker.process.wait()
             if worker.ready and code == -signal.SIGPROF:
                 self._lose(worker, batch, self._overrun())
-            elif worker.ready and worker.task not in batch.retried:
-                batch.retried.add(worker.task)
-                batch.waiting.appendleft(worker.task)
+            elif worker.ready and worker.given not in batch.retried:
+                batch.retried.add(worker.given)
+                batch.waiting.appendleft(worker.given)
                 self._remove(worker)
             else:
                 self._lose(worker, batch, Outcome("crashed", detail=f"worker ended with exit status {code}"))
@@ -194,7 +200,7 @@ class TimeLimitedPool:
             worker.ready = True
             return
         error = answer.get("error", "")
-        batch.outcomes[worker.task] = Outcome("error" if error else "done", answer.get("value"), error)
+        batch.outcomes[worker.given] = Outcome("error" if error else "done", answer.get("value"), error)
         worker.task = None
         batch.spend(answer["seconds"] - ORDINARY_SHARE * self._limit)
 
@@ -209,6 +215,6 @@ class TimeLimitedPool:
         self._remove(worker)
         if not worker.ready:
             raise RuntimeError(f"a worker for {self._factory} did not start: {outcome.detail}")
-        batch.outcomes[worker.task] = outcome
+        batch.outcomes[worker.given] = outcome
         if outcome.status == "time limit":
             batch.spend((CPU_SHARE - ORDINARY_SHARE) * self._limit)

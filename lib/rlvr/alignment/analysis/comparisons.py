@@ -135,7 +135,7 @@ def _compare(
     if not comparable:
         return None
     margin = config.margin_points if metric in WITH_MARGIN else None
-    found = welch_difference(*finite, config.confidence, margin)
+    found = welch_difference(finite[0], finite[1], config.confidence, margin)
     _fill(row, found)
     return found
 
@@ -174,7 +174,7 @@ def best_arm(arms: pd.DataFrame, method: str, among: Collection[str] | None = No
         own = own[own["arm"].isin(among)]
     if (own["diverged"] == 0).any():
         own = own[own["diverged"] == 0]
-    return None if own.empty else str(own.loc[own["accuracy_mean"].idxmax(), "arm"])
+    return None if own.empty else str(own["arm"].iloc[own["accuracy_mean"].argmax()])
 
 
 def _against_sft(

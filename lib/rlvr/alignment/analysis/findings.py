@@ -92,7 +92,7 @@ def _entropy_words(facts: Facts, numbers: Numbers, arm: str) -> str:
     change = facts.compared("expert_iteration", OVER_TRAINING, "entropy").set_index("arm").loc[arm]
     ends = [numbers.say(f"{arm} {name}", row[name], "{:.3f}") for name in ("entropy_first", "entropy_last")]
     verdict = {HIGHER: "a rise", LOWER: "a fall"}.get(
-        change["verdict"], "no change that these seeds can show"
+        str(change["verdict"]), "no change that these seeds can show"
     )
     return f"with {arm_words(arm)} entropy goes from {ends[0]} to {ends[1]} nats a token ({verdict})"
 

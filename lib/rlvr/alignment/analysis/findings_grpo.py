@@ -96,12 +96,12 @@ def _learning_rate(facts: Facts, numbers: Numbers) -> Sentences | None:
 
 
 def _baselines(facts: Facts, numbers: Numbers) -> Sentences | None:
-    first = _accuracy_sentence(facts, numbers, "baselines")
-    if first is None:
+    first, experiment = _accuracy_sentence(facts, numbers, "baselines"), facts.experiment(METHOD, "baselines")
+    if first is None or experiment is None:
         return None
     gains = [
         f"with {arm_words(arm)} accuracy changes by {gain_words(facts, numbers, METHOD, arm)}"
-        for arm in facts.experiment(METHOD, "baselines").arms
+        for arm in experiment.arms
     ]
     return first, "; ".join(gains)
 

@@ -15,12 +15,13 @@ from rlvr.alignment.analysis.load import ArmSource, load_alignment_study
 from rlvr.alignment.arms import Experiment
 from rlvr.config.alignment import ComparisonConfig
 from rlvr.files import write_csv, write_json
+from rlvr.table_rows import table_records
 
 log = logging.getLogger(__name__)
 
 
 def _write_table(path: str | Path, table: pd.DataFrame) -> None:
-    write_csv(path, list(table), table.to_dict("records"))
+    write_csv(path, [str(name) for name in table], table_records(table))
 
 
 def analyse_alignment_study(

@@ -1,6 +1,7 @@
 """What math-verify is asked: both texts in a form that it reads exactly, if they can be equal at all."""
 
 from collections import Counter
+from fractions import Fraction
 
 from rlvr.verify.answers.commands import FACTORS, FUNCTIONS
 from rlvr.verify.answers.cursor import END
@@ -57,14 +58,14 @@ def for_math_verify(answer: str, gold: str) -> tuple[str, str] | None:
     Words, relations, alternatives, moduli and the number of items must agree, and no base may occur.
     """
     try:
-        pair = tuple(_in_radians(Lexer(cleaned(text)).run()) for text in (answer, gold))
+        left, right = (_in_radians(Lexer(cleaned(text)).run()) for text in (answer, gold))
     except UnreadableError:
         return None
-    if _features(pair[0]) != _features(pair[1]) or any(_is_large(tokens) for tokens in pair):
+    if _features(left) != _features(right) or _is_large(left) or _is_large(right):
         return None
-    if not all(map(_is_well_formed, pair)):
+    if not (_is_well_formed(left) and _is_well_formed(right)):
         return None
-    return tuple(map(_written, pair))
+    return _written(left), _written(right)
 
 
 def has_operation(written: str) -> bool:
@@ -115,7 +116,8 @@ def _is_large(tokens: list[Token]) -> bool:
     """Whether computing may take long: deep nesting, long numerals, large or nested exponents, factorials."""
     if len(tokens) > _MOST_TOKENS or _is_long_operation(tokens):
         return True
-    depth, exponents = 0, []
+    depth = 0
+    exponents: list[int] = []
     for place, token in enumerate(tokens):
         before = tokens[place - 1].text if place else ""
         depth += _step(token)
@@ -138,13 +140,13 @@ def _is_long_operation(tokens: list[Token]) -> bool:
     if not any(token.text in _OPERATIONS for token in tokens):
         return False
     functions = sum(token.text in FUNCTIONS or token.text in ("sqrt", "usqrt", "!") for token in tokens)
-    large = any(abs(token.number or 0) > _LARGEST_IN_OPERATION for token in tokens)
+    large = any(abs(token.number or Fraction(0)) > _LARGEST_IN_OPERATION for token in tokens)
     return len(tokens) > _MOST_TOKENS_OF_OPERATION or functions > 1 or large
 
 
 def _is_large_number(token: Token, in_exponent: bool) -> bool:
-    bits = token.number.numerator.bit_length() + token.number.denominator.bit_length()
-    return bits > _MOST_BITS or (in_exponent and abs(token.number) > _LARGEST_EXPONENT)
+    bits = token.value.numerator.bit_length() + token.value.denominator.bit_length()
+    return bits > _MOST_BITS or (in_exponent and abs(token.value) > _LARGEST_EXPONENT)
 
 
 def _only_numbers(tokens: list[Token]) -> bool:
@@ -166,7 +168,7 @@ def _in_radians(tokens: list[Token]) -> list[Token]:
         texts = [token.text for token in tokens[place : place + 5]]
         degrees = next((len(sign) for sign in _DEGREES if texts[1 : 1 + len(sign)] == sign), 0)
         if tokens[place].kind == "number" and degrees:
-            angle = tokens[place].number / 180
+            angle = tokens[place].value / 180
             written.append(Token("formula", rf"\frac{{{angle.numerator}\pi}}{{{angle.denominator}}}"))
         else:
             written.append(tokens[place])
@@ -176,7 +178,7 @@ def _in_radians(tokens: list[Token]) -> list[Token]:
 
 def _write(token: Token) -> str:
     if token.kind == "number":
-        number = token.number
+        number = token.value
         return (
             f" {number}"
             if number.denominator == 1

@@ -115,10 +115,10 @@ def surely_differ(left: Value, right: Value) -> bool:
     names = {name for value in (left, right) for name in value.generators() if isinstance(name, str)}
     for low in (0.35, 1.85):
         point = {name: low + zlib.crc32(name.encode(errors="replace")) / 2**32 for name in names}
-        numbers = [_sized(value, point) for value in (left, right)]
-        if None in numbers:
+        one, other = _sized(left, point), _sized(right, point)
+        if one is None or other is None:
             continue
-        (first, first_size), (second, second_size) = numbers
+        (first, first_size), (second, second_size) = one, other
         if math.isinf(first_size) != math.isinf(second_size):
             return True
         difference = abs(first - second)

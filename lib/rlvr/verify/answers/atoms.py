@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Literal, overload
 
 from rlvr.verify.answers import functions
 from rlvr.verify.answers.commands import FUNCTIONS, GREEK
@@ -48,7 +48,7 @@ class AtomParser(Cursor):
         if token.kind == "number":
             if self.peek().text == "_":
                 raise UnreadableError("a base inside an expression")
-            return Value.number(token.number)
+            return Value.number(token.value)
         if token.kind == "letter":
             return self.letter(token.text)
         if token.kind == "sign":
@@ -76,6 +76,12 @@ class AtomParser(Cursor):
         self.expect(_CLOSING[opener])
         return value
 
+    @overload
+    def argument(self, whole_numbers: Literal[False] = False, first: bool = False) -> Value: ...
+
+    @overload
+    def argument(self, whole_numbers: Literal[True], first: bool = False) -> Value | None: ...
+
     def argument(self, whole_numbers: bool = False, first: bool = False) -> Value | None:
         r"""The argument of a command: a group in braces, or one digit, letter or command (`\frac12`).
 
@@ -91,7 +97,7 @@ class AtomParser(Cursor):
             return self.group("{")
         if token.kind == "number":
             self._split(token, first)
-            return Value.number(self.advance().number)
+            return Value.number(self.advance().value)
         if whole_numbers:
             return None
         return self.nested(self._primary)
@@ -159,7 +165,7 @@ class AtomParser(Cursor):
         if self.peek().text == "[" and name == "sqrt":
             degree = self.group("[")
         if name == "usqrt" and self.peek().kind == "number":
-            return functions.root(Value.number(self.advance().number), degree)
+            return functions.root(Value.number(self.advance().value), degree)
         return functions.root(self._radicand(), degree)
 
     def _radicand(self) -> Value:

@@ -41,8 +41,8 @@ def _only_number(answer: Answer) -> Answer:
     return answer
 
 
-def same(answer: Answer, gold: Answer) -> Truth:
-    """Whether two answers, or two items of answers, are equal."""
+def same(answer: Answer | None, gold: Answer | None) -> Truth:
+    """Whether two answers, or two items of answers, are equal; a missing side (None) equals nothing."""
     if isinstance(answer, Relation) or isinstance(gold, Relation):
         return same_relation(answer, gold, same)
     if isinstance(answer, Listing) or isinstance(gold, Listing):
@@ -126,7 +126,7 @@ def _labels(items: Sequence[Answer]) -> set[str]:
     return {item.label for item in items if isinstance(item, Relation) and item.label}
 
 
-def _listings(answer: Answer, gold: Answer) -> Truth:
+def _listings(answer: Answer | None, gold: Answer | None) -> Truth:
     """Bare lists: unordered beside lists and sets, in order beside tuples and beside x = 1, y = 2."""
     if isinstance(answer, Listing) and isinstance(gold, Listing):
         labels = _labels(answer.items), _labels(gold.items)
@@ -134,22 +134,24 @@ def _listings(answer: Answer, gold: Answer) -> Truth:
             return in_order(answer.items, gold.items)
         return matched(answer.items, gold.items)
     listing, other = (answer, gold) if isinstance(answer, Listing) else (gold, answer)
+    assert isinstance(listing, Listing)  # `same` comes here where one of the two is
     if isinstance(other, Collection):
         return matched(_distinct(listing.items), _distinct(other.items))
-    tuple_like = isinstance(other, Group) and (other.left, other.right) == ("(", ")") and not listing.joined
-    if tuple_like and len(_labels(listing.items)) in (0, len(listing.items)):
-        return in_order(listing.items, other.items)
     if (
-        isinstance(other, Region)
-        and all(isinstance(item, Region) for item in listing.items)
-        and listing.joined
+        isinstance(other, Group)
+        and (other.left, other.right) == ("(", ")")
+        and not listing.joined
+        and len(_labels(listing.items)) in (0, len(listing.items))
     ):
-        parts = tuple(part for item in listing.items for part in item.parts)
-        return _regions(Region(parts, listing.items[0].variable), other)
+        return in_order(listing.items, other.items)
+    regions = [item for item in listing.items if isinstance(item, Region)]
+    if isinstance(other, Region) and len(regions) == len(listing.items) and listing.joined:
+        parts = tuple(part for region in regions for part in region.parts)
+        return _regions(Region(parts, regions[0].variable), other)
     return False
 
 
-def _regions(answer: Answer, gold: Answer) -> Truth:
+def _regions(answer: Answer | None, gold: Answer | None) -> Truth:
     left, right = region_of(answer), region_of(gold)
     if (
         left is None

@@ -93,24 +93,26 @@ class ExpressionParser(AtomParser):
             below = self.peek(3)
             if self.peek(2).text == "/" and below.kind == "number" and below.text.isdecimal():
                 self.place += 4
-                return self._add_fraction(whole, following.number, below.number)
+                return self._add_fraction(whole, following.value, below.value)
         return None
 
     def _add_fraction(self, whole: Token, above: Fraction, below: Fraction) -> Value:
         if not below:
             raise UnreadableError("division by zero")
-        return Value.number(whole.number + above / below)
+        return Value.number(whole.value + above / below)
 
     def _plain_arguments(self) -> tuple[Fraction, Fraction] | None:
         """Both arguments of a fraction if they are plain whole numbers, not followed by a power."""
         parts = []
         for first in (True, False):
-            parts.append(self.argument(whole_numbers=True, first=first))
-            if parts[-1] is None:
+            part = self.argument(whole_numbers=True, first=first)
+            if part is None:
                 return None
+            parts.append(part.rational)
         if self.peek().text in ("^", "!"):
             return None
-        above, below = (part.rational for part in parts)
+        above, below = parts
+        assert above is not None and below is not None  # they are whole numbers
         return above, below
 
     def factor(self) -> Value:

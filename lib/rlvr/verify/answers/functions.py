@@ -119,8 +119,8 @@ def logarithm(value: Value) -> Value:
     total = NUMBER(0)
     for prime, exponent in prime_exponents(number).items():
         total += atom("ln", NUMBER(prime)) * NUMBER(exponent)
-    for generator, exponent in term:
-        total += NUMBER(exponent) * _logarithm_of(generator, exponent)
+    for generator, own in term:
+        total += NUMBER(own) * _logarithm_of(generator, own)
     return total
 
 

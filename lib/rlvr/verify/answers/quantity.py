@@ -98,6 +98,7 @@ def _without_degrees(value: Value) -> tuple[Value, str]:
 
 
 def _scaled(matrix: Matrix, factor: Value) -> Matrix:
-    if not all(isinstance(entry, Scalar) for row in matrix.rows for entry in row):
+    rows = [[entry.value for entry in row if isinstance(entry, Scalar)] for row in matrix.rows]
+    if any(len(values) != len(row) for values, row in zip(rows, matrix.rows, strict=True)):
         raise UnreadableError("a matrix of matrices")
-    return Matrix(tuple(tuple(Scalar(entry.value * factor) for entry in row) for row in matrix.rows))
+    return Matrix(tuple(tuple(Scalar(value * factor) for value in values) for values in rows))

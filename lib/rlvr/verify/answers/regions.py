@@ -18,16 +18,17 @@ def as_region(answer: Answer) -> Answer:
     """An inequality in one variable as the values that it allows; anything else as it is."""
     if not isinstance(answer, Relation) or not set(answer.signs) <= _FLIPPED.keys():
         return answer
-    if not all(isinstance(side, Scalar) for side in answer.sides):
+    values = [side.value for side in answer.sides if isinstance(side, Scalar)]
+    if len(values) != len(answer.sides):
         return answer
     if len(answer.signs) == 1:
-        return _half_line(answer) or answer
-    return _bounded(answer) or answer
+        return _half_line(values, answer.signs[0]) or answer
+    return _bounded(values, answer.signs) or answer
 
 
-def _half_line(relation: Relation) -> Region | None:
+def _half_line(sides: list[Value], sign: str) -> Region | None:
     """c x + d < 0 with numbers c and d."""
-    left, right = (side.value for side in relation.sides)
+    left, right = sides
     difference = left - right
     if difference.below != ONE:
         return None
@@ -41,7 +42,7 @@ def _half_line(relation: Relation) -> Region | None:
     if factor is None or any(any(own == name for own, _ in term) for term in rest) or name in ("i", "infty"):
         return None
     bound = -Value(rest, ONE) * Value.number(1 / factor)
-    sign = relation.signs[0] if factor > 0 else _FLIPPED[relation.signs[0]]
+    sign = sign if factor > 0 else _FLIPPED[sign]
     closed = sign in ("<=", ">=")
     upper = sign[0] == "<"
     part = Interval(
@@ -50,21 +51,20 @@ def _half_line(relation: Relation) -> Region | None:
     return Region((part,), name)
 
 
-def _bounded(relation: Relation) -> Region | None:
+def _bounded(sides: list[Value], signs: tuple[str, ...]) -> Region | None:
     """a < x < b."""
-    low, middle, high = relation.sides if len(relation.sides) == 3 else (None, None, None)
-    if middle is None or len({sign[0] for sign in relation.signs}) > 1:
+    if len(sides) != 3 or len({sign[0] for sign in signs}) > 1:
         return None
-    single = middle.value.single
+    low, middle, high = sides
+    single = middle.single
     if single is None or single[0] != 1 or len(single[1]) != 1:
         return None
     ((name, exponent),) = single[1]
     if not isinstance(name, str) or exponent != 1 or name in ("pi", "e", "i", "infty"):
         return None
-    signs = relation.signs
     if signs[0][0] == ">":
         low, high, signs = high, low, signs[::-1]
-    return Region((_interval(low.value, high.value, len(signs[0]) > 1, len(signs[1]) > 1),), name)
+    return Region((_interval(low, high, len(signs[0]) > 1, len(signs[1]) > 1),), name)
 
 
 def _interval(low: Value, high: Value, low_closed: bool, high_closed: bool) -> Interval:
@@ -77,48 +77,54 @@ def _interval(low: Value, high: Value, low_closed: bool, high_closed: bool) -> I
     )
 
 
-def region_of(answer: Answer) -> Region | None:
+def region_of(answer: Answer | None) -> Region | None:
     """Intervals and finite sets of numbers as a region."""
     if isinstance(answer, Region):
         return answer
-    if not isinstance(answer, Group | Collection) or not all(
-        isinstance(item, Scalar) for item in answer.items
-    ):
+    if not isinstance(answer, Group | Collection):
         return None
-    values = [item.value for item in answer.items]
+    values = [item.value for item in answer.items if isinstance(item, Scalar)]
+    if len(values) != len(answer.items):
+        return None
     if isinstance(answer, Collection):
         return Region(tuple(Interval(value, value, True, True) for value in values))
     if len(values) != 2 or answer.left not in "([":
         return None
-    return Region((_interval(*values, answer.left == "[", answer.right == "]"),))
+    low, high = values
+    return Region((_interval(low, high, answer.left == "[", answer.right == "]"),))
 
 
 def united(parts: list[Answer], removed: list[Answer]) -> Answer:
     """The union of sets, without some points."""
-    regions = [region_of(part) for part in parts]
-    if None in regions:
-        if removed or not all(isinstance(part, Collection) for part in parts):
+    regions = [region for part in parts if (region := region_of(part)) is not None]
+    if len(regions) != len(parts):
+        collections = [part for part in parts if isinstance(part, Collection)]
+        if removed or len(collections) != len(parts):
             raise UnsupportedError("a union")
-        return Collection(tuple(item for part in parts for item in part.items))
+        return Collection(tuple(item for part in collections for item in part.items))
     intervals = [interval for region in regions for interval in region.parts]
     variable = next((region.variable for region in regions if region.variable), "")
     for taken in removed:
-        region = region_of(taken)
+        points = region_of(taken)
         if (
-            region is None
+            points is None
             or len(intervals) != 1
             or intervals[0].low is not None
             or intervals[0].high is not None
         ):
             raise UnsupportedError("a difference of sets")
-        intervals = _without_points(region)
+        intervals = _without_points(points)
     return merged(Region(tuple(intervals), variable))
 
 
 def _without_points(points: Region) -> list[Interval]:
     """The line without points."""
-    numbers = [(_position(part.low), part.low) for part in points.parts if part.low is part.high]
-    if len(numbers) != len(points.parts) or any(position is None for position, _ in numbers):
+    numbers = [
+        (position, part.low)
+        for part in points.parts
+        if part.low is part.high and (position := _position(part.low)) is not None
+    ]
+    if len(numbers) != len(points.parts):
         raise UnsupportedError("a difference of sets")
     ends = [None, *(value for _, value in sorted(numbers, key=lambda pair: pair[0])), None]
     return [Interval(low, high, False, False) for low, high in pairwise(ends)]

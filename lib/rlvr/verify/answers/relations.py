@@ -10,15 +10,16 @@ from rlvr.verify.answers.polynomial import ONE, Atom
 from rlvr.verify.answers.truth import Truth, every
 from rlvr.verify.answers.values import Value
 
-Same = Callable[[Answer, Answer], Truth]
+Same = Callable[[Answer | None, Answer | None], Truth]
 _FLIP = str.maketrans("<>", "><")
 
 
-def same_relation(answer: Answer, gold: Answer, same: Same) -> Truth:
+def same_relation(answer: Answer | None, gold: Answer | None, same: Same) -> Truth:
     """Equations and inequalities; x = 3 beside a value is that value."""
     if isinstance(answer, Relation) and isinstance(gold, Relation):
         return _both_relations(answer, gold, same)
     relation, other = (answer, gold) if isinstance(answer, Relation) else (gold, answer)
+    assert isinstance(relation, Relation)  # one of the two is
     if set(relation.signs) != {"="}:
         return False
     sides = relation.sides[1:] if relation.label or relation.sides[0] is None else relation.sides
@@ -28,7 +29,7 @@ def same_relation(answer: Answer, gold: Answer, same: Same) -> Truth:
     return every((stated, same(sides[-1], other) if relation is answer else same(other, sides[-1])))
 
 
-def _names_a_sum(side: Answer) -> bool:
+def _names_a_sum(side: Answer | None) -> bool:
     """Whether the left side of "m + n = 7" is a sum or product of several plain variables."""
     if not isinstance(side, Scalar) or side.value.below != ONE:
         return False

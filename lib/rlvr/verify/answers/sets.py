@@ -23,11 +23,11 @@ class SetParser(QuantityParser):
     def union(self) -> Answer:
         """Sets joined by a union sign, less others; or one quantity."""
         parts = [self._member()]
-        removed = []
+        removed: list[Answer] = []
         while self.peek().text in ("cup", "setminus") and self.peek().kind == "command":
-            (parts if self.peek().text == "cup" else removed).append(None)
+            members = parts if self.peek().text == "cup" else removed
             self.place += 1
-            (parts if parts[-1] is None else removed)[-1] = self._member()
+            members.append(self._member())
         if self.peek().text in ("cap", "wedge", "vee"):
             raise UnsupportedError(self.peek().text)
         return united(parts, removed) if len(parts) > 1 or removed else parts[0]

@@ -66,7 +66,9 @@ class AnswerParser(SetParser):
 
     def _relation(self) -> Answer:
         """Sides with relation signs between them, and a modulus behind them."""
-        start, sides, signs = self.place, [], []
+        start = self.place
+        sides: list[Answer | None] = []
+        signs: list[str] = []
         label = self._text_label()
         if label:
             sides.append(None)
@@ -84,9 +86,10 @@ class AnswerParser(SetParser):
         if modulus is not None:
             return _residue(sides, modulus)
         if len(sides) == 1:
-            return sides[0]
-        if signs == ["="] and not label and (swapped := self._label(self.place - 1, self.place)):
-            label, sides = swapped, sides[::-1]
+            return _stated(sides[0])
+        if signs == ["="] and not label and sides[0] is not None:
+            swapped = self._label(self.place - 1, self.place)
+            label, sides = swapped, sides[::-1] if swapped else sides
         return as_region(_simplified(Relation(label, tuple(sides), tuple(signs))))
 
     def _text_label(self) -> str:
@@ -136,11 +139,12 @@ class AnswerParser(SetParser):
         parts = [first]
         while self.take(":"):
             parts.append(self.union())
-        if not all(isinstance(part, Scalar) and part.unit is None for part in parts):
+        values = [part.value for part in parts if isinstance(part, Scalar) and part.unit is None]
+        if len(values) != len(parts):
             raise UnreadableError("a proportion of no numbers")
-        if len(parts) == 2:
-            return Scalar(parts[0].value / parts[1].value)
-        return Proportion(tuple(part.value for part in parts))
+        if len(values) == 2:
+            return Scalar(values[0] / values[1])
+        return Proportion(tuple(values))
 
 
 def _has_alternatives(tokens: list[Token]) -> bool:
@@ -152,6 +156,12 @@ def _has_factor(tokens: list[Token]) -> bool:
     before = ["", *(token.text for token in tokens)]
     numerals = (place for place, token in enumerate(tokens) if token.kind == "number")
     return any(before[place] not in ("_", "(", ",", "{") for place in numerals)
+
+
+def _stated(side: Answer | None) -> Answer:
+    if side is None:
+        raise UnreadableError("a sign with nothing behind it")
+    return side
 
 
 def _residue(sides: list[Answer | None], modulus: Value) -> Answer:
@@ -173,11 +183,11 @@ def _simplified(relation: Relation) -> Answer:
     if "approx" in signs:
         raise UnreadableError("approximations in between")
     if not signs:
-        return sides[0]
+        return _stated(sides[0])
     if signs == ["in"]:
         if isinstance(sides[1], Scalar):
             raise UnreadableError("an element of no set")
-        return sides[1]
+        return _stated(sides[1])
     if sides[0] is None and signs == ["="] and not relation.label:
-        return sides[1]
+        return _stated(sides[1])
     return Relation(relation.label, tuple(sides), tuple(signs))

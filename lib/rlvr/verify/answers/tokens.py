@@ -52,6 +52,12 @@ class Token:
     spaced: bool = False
     number: Fraction | None = None
 
+    @property
+    def value(self) -> Fraction:
+        """The number of a token of kind number."""
+        assert self.number is not None, f"a {self.kind} has no number"
+        return self.number
+
 
 def numeral(match: re.Match[str]) -> Fraction:
     """The value of a numeral."""
@@ -115,6 +121,7 @@ class Lexer:
         if match["commas"] and self._depth and not _ZERO_GROUP.search(match[0]):
             end = self._place + match[0].index(",")
             match = _NUMERAL.match(self._text[:end], self._place)
+            assert match  # the digits before the comma
         number = numeral(match)
         if scientific := _SCIENTIFIC.match(self._text, end):
             if len(scientific[1]) > 5 or abs(int(scientific[1])) * 3 > MAX_BITS:

@@ -33,7 +33,7 @@ _WORD = re.compile(r"[^\W\d_]+|\^\{?-?\d+\}?|/|\$|€|£|¥|₹|°|¢|[^\s\w]|\d
 class Unit:
     """Units with their exponents, or the words of what is counted."""
 
-    powers: frozenset[tuple[str, int]] = frozenset()
+    powers: frozenset[tuple[str, Fraction | int]] = frozenset()
     nouns: frozenset[str] = frozenset()
 
 

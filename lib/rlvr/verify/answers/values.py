@@ -15,7 +15,8 @@ from rlvr.verify.answers.limits import (
 )
 from rlvr.verify.answers.polynomial import ONE, UNIT, Atom, Polynomial, Term
 
-Key = tuple[frozenset, frozenset]
+Terms = frozenset[tuple[Term, Fraction]]
+Key = tuple[Terms, Terms]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,26 +36,26 @@ class Value:
         """A variable, a constant, a prime root or an atom, to a power."""
         return cls(polynomial.generator(name, exponent), ONE)
 
-    def __add__(self, other: Self) -> Self:
+    def __add__(self, other: "Value") -> "Value":
         if self.below == other.below:
             return quotient(polynomial.add(self.above, other.above), self.below)
         left = polynomial.multiply(self.above, other.below)
         right = polynomial.multiply(other.above, self.below)
         return quotient(polynomial.add(left, right), polynomial.multiply(self.below, other.below))
 
-    def __neg__(self) -> Self:
-        return type(self)(polynomial.scale(self.above, Fraction(-1)), self.below)
+    def __neg__(self) -> "Value":
+        return Value(polynomial.scale(self.above, Fraction(-1)), self.below)
 
-    def __sub__(self, other: Self) -> Self:
+    def __sub__(self, other: "Value") -> "Value":
         return self + -other
 
-    def __mul__(self, other: Self) -> Self:
+    def __mul__(self, other: "Value") -> "Value":
         below = self.below
         if below is not ONE or other.below is not ONE:
             below = polynomial.multiply(self.below, other.below)
         return quotient(polynomial.multiply(self.above, other.above), below)
 
-    def __truediv__(self, other: Self) -> Self:
+    def __truediv__(self, other: "Value") -> "Value":
         if not other.above:
             raise UnreadableError("division by zero")
         return self * quotient(other.below, other.above)
@@ -112,8 +113,8 @@ def quotient(above: Polynomial, below: Polynomial) -> Value:
         ((term, number),) = below.items()
         factor, inverse = polynomial.join({name: -exponent for name, exponent in term})
         return Value(polynomial.multiply(above, {inverse: factor / number}), ONE)
-    if (number := polynomial.ratio(above, below)) is not None:
-        return Value.number(number)
+    if (share := polynomial.ratio(above, below)) is not None:
+        return Value.number(share)
     return Value(above, below)
 
 
@@ -195,7 +196,9 @@ def fractional_power(base: Value, exponent: Fraction) -> Value:
             sign = whole_power(Value.generator("i"), exponent.numerator)
         else:
             return Value.generator(Atom("sum", (base.key,)), exponent)
-    exponents = {prime: power * exponent for prime, power in prime_exponents(abs(number)).items()}
+    exponents: dict[polynomial.Generator, Fraction | int] = {
+        prime: power * exponent for prime, power in prime_exponents(abs(number)).items()
+    }
     for name, own in term:
         exponents[name] = exponents.get(name, 0) + own * exponent
     factor, joined = polynomial.join(exponents)
@@ -218,7 +221,7 @@ def _symbolic_power(base: Value, exponent: Value) -> Value:
     if single is None or single[0] <= 0 or exponent.below != ONE:
         return atom("power", base, exponent)
     number, term = single
-    factors = dict(prime_exponents(number))
+    factors: dict[polynomial.Generator, Fraction | int] = dict(prime_exponents(number))
     for name, own in term:
         if name != "e":
             return atom("power", base, exponent)

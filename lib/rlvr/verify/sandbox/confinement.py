@@ -35,7 +35,7 @@ class Confinement:
     folder: str
     uid: int
     ruleset: int
-    filter: tuple[bytes, ...]
+    filter: tuple[bytes, bytes] | tuple[()]
     counts_processes: bool
 
     @property

@@ -18,7 +18,7 @@ RungName = Literal["bubblewrap", "namespaces", "landlock", "uid", "rlimits"]
 LADDER: tuple[RungName, ...] = ("bubblewrap", "namespaces", "landlock", "uid", "rlimits")
 STRONG: tuple[RungName, ...] = LADDER[:3]
 
-_SYSTEM = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib")
+_SYSTEM: tuple[str, ...] = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib")
 _SYSTEM += ("/etc/ld.so.cache", "/usr/share/zoneinfo")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 _JAIL_FOLDERS = ("/tmp", "/var/tmp")

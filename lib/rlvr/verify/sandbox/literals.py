@@ -32,6 +32,15 @@ _PARTS = {
     range: ("start", "stop", "step"),
     Fraction: ("numerator", "denominator"),
 }
+_COLLECTIONS: tuple[tuple[type, Callable[[Any], Iterable[Any]]], ...] = (
+    (tuple, tuple.__iter__),
+    (frozenset, frozenset.__iter__),
+)
+_EXACT: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+    (int, int.__int__),
+    (float, float.__float__),
+    (str, str.__str__),
+)
 _VIEWS = {type({}.keys()): "keys", type({}.values()): "values", type({}.items()): "items"}
 
 
@@ -98,9 +107,9 @@ class Encoder:
 
     def _immutable(self, value: Any, kind: type, depth: int) -> Any:
         """Tuples and other immutable values; subclasses as their base."""
-        for base in (tuple, frozenset):
+        for base, iterate in _COLLECTIONS:
             if isinstance(value, base):
-                return [base.__name__, self._items(base.__iter__(value), depth)]
+                return [base.__name__, self._items(iterate(value), depth)]
         if isinstance(value, bytes):
             return ["bytes", self._blob(bytes(value))]
         if kind in _PARTS:
@@ -118,7 +127,7 @@ class Encoder:
             return ["decimal", str(value)]
         if type(value) is deque:
             return ["deque", self._items(value, depth), value.maxlen]
-        for base, exact in ((int, int.__int__), (float, float.__float__), (str, str.__str__)):
+        for base, exact in _EXACT:
             if isinstance(value, base):
                 return self.encode(exact(value), depth)
         if isinstance(value, type):

@@ -114,7 +114,7 @@ class RemoteObject:
     def __repr__(self) -> str:
         return "<object of the program>"  # and no word of the program's
 
-    def _refuse(self, *_: object) -> Any:
+    def _refuse(self, *_: Any, **__: Any) -> Any:
         detail = f"an object of type {self._label} does not cross; it can only be called"
         raise self._peer.broken("error", detail)
 

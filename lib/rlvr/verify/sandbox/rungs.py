@@ -155,7 +155,7 @@ def _rung(trial: _Trial) -> Rung:
 
 def _best() -> tuple[_Trial, str]:
     """Return the strongest jail that works here, and why the stronger ones do not."""
-    reasons = []
+    reasons: list[str] = []
     for name in LADDER:
         for trial in _trials(name):
             if not trial.reason:

@@ -1,6 +1,7 @@
 """Inside the jail: the warm server and, in each fork of it, one program that answers calls over a socket."""
 
 import gc
+import io
 import os
 import random
 import socket
@@ -34,7 +35,7 @@ def main(control_descriptor: int) -> None:
     sys.path[:] = setup["search_path"]
     for name in setup["preload"]:
         __import__(name)
-    kept = []
+    kept: list[int] = []
     if setup["uid"] and not setup["own_processes"]:
         sys.path[:], kept = reachable(setup["search_path"])
     layers = prepare(setup)
@@ -61,6 +62,7 @@ def _runner(layers: Confinement, descriptors: list[int]) -> Callable[[dict[str, 
         for name in set(os.environ) - {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"}:
             del os.environ[name]
         random.seed(0)
+        assert isinstance(sys.stdout, io.TextIOWrapper)  # nothing has replaced it yet
         sys.stdout.reconfigure(line_buffering=True)  # a program is ended, it does not exit: nothing flushes
         try:
             program = _Program(request["limits"]["value_mb"] << 20)
