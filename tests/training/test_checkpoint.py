@@ -37,6 +37,15 @@ def test_a_damaged_one_is_passed_over_and_said(tmp_path, caplog):
     assert "unreadable" in caplog.text
 
 
+def test_facts_of_another_step_are_not_believed(tmp_path, caplog):
+    for step in (1, 2):
+        save_checkpoint(tmp_path, step, _state(step), "id")
+    facts = tmp_path / "step0000002" / "facts.json"
+    facts.write_text(facts.read_text().replace('"step": 2', '"step": 3'))
+    assert load_checkpoint(tmp_path, "id")[0] == 1
+    assert "its facts are of step 3" in caplog.text
+
+
 def test_checkpoints_of_another_identity_do_not_outlive_the_new_run(tmp_path):
     for step in (200, 250):
         save_checkpoint(tmp_path, step, _state(step), "old")

@@ -105,11 +105,12 @@ def test_a_budget_ends_a_batch_of_slow_tasks_and_leaves_ordinary_ones_alone():
         assert [o.value for o in ordinary] == [n * n for n in range(50)]
 
 
-def test_crash_is_an_outcome_and_the_worker_is_replaced():
+def test_crash_is_an_outcome_and_the_worker_is_replaced(caplog):
     with TimeLimitedPool(act_factory, workers=1, time_limit_s=5) as pool:
         outcomes = pool.map([("square", 2), ("exit", 3), ("square", 3)])
         assert [o.status for o in outcomes] == ["done", "crashed", "done"]
         assert "3" in outcomes[1].detail
+    assert "two workers of test_pool:act_factory died of one task" in caplog.text
 
 
 def test_exception_is_an_outcome_and_the_worker_is_kept():

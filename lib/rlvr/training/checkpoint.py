@@ -41,7 +41,7 @@ def save_checkpoint(folder: str | Path, step: int, state: dict[str, Any], identi
     folder = Path(folder)
     divided: dict[str, Tensor] = {}
     plain = _named_shards(state, "", divided)
-    with _atomic_for_all(folder / f"step{step:07d}") as checkpoint:
+    with _atomic_for_all(folder / _name(step)) as checkpoint:
         if divided:
             from torch.distributed import checkpoint as distributed_checkpoint
 
@@ -85,6 +85,10 @@ def load_checkpoint(folder: str | Path, identity: str) -> tuple[int, dict[str, A
     return None
 
 
+def _name(step: int) -> str:
+    return f"step{step:07d}"
+
+
 @contextmanager
 def _atomic_for_all(path: Path) -> Iterator[Path]:
     """A temporary folder that all processes write into; it gets its name when all have left the context."""
@@ -114,6 +118,8 @@ def _read_facts(checkpoint: Path) -> tuple[dict[str, Any], str]:
     """The facts of a checkpoint, and what is wrong with them, if anything."""
     try:
         facts = read_json(checkpoint / FACTS)
+        if _name(facts["step"]) != checkpoint.name:
+            raise ValueError(f"its facts are of step {facts['step']}")
         return {key: facts[key] for key in ("step", "identity", "sha256")}, ""
     except (OSError, ValueError, KeyError) as problem:
         return {}, repr(problem)

@@ -7,6 +7,7 @@ or fork a process that holds CUDA and threads.
 """
 
 import json
+import logging
 import math
 import os
 import signal
@@ -23,6 +24,8 @@ from typing import Any, Literal, Self
 
 from rlvr.sigterm import sheltered_from_sigterm
 from rlvr.verify.worker import CPU_SHARE, main
+
+logger = logging.getLogger(__name__)
 
 STARTUP_LIMIT_S = 120.0
 # Up to this share of the limit a task is ordinary; what it takes beyond counts against a batch's budget.
@@ -210,5 +213,7 @@ class TimeLimitedPool:
         if not worker.ready:
             raise RuntimeError(f"a worker for {self._factory} did not start: {outcome.detail}")
         batch.outcomes[worker.task] = outcome
+        if outcome.status == "crashed":
+            logger.warning("two workers of %s died of one task, which counts as crashed", self._factory)
         if outcome.status == "time limit":
             batch.spend((CPU_SHARE - ORDINARY_SHARE) * self._limit)
