@@ -1,4 +1,4 @@
-"""Where faults are tried: runs of a tiny policy, what they come to undisturbed, and what may be left of them."""
+"""Where faults are tried: runs of a tiny policy, what they come to undisturbed, what may be left of them."""
 
 import random
 import re
@@ -136,7 +136,7 @@ def outputs(order: Order) -> Path:
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds that an undisturbed run takes to its first checkpoint, from one to the next, and from the last."""
+    """Seconds of an undisturbed run: to its first checkpoint, from one to the next, and after the last."""
 
     start: float
     step: float

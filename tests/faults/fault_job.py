@@ -17,6 +17,8 @@ from rlvr.training.run import TrainingFiles, TrainingJob, run_training
 # For claims of machines that are never heard of again.
 PULSE = Pulse(every=0.2, dead_after=2.0)
 CODE = "code of the trials"
+# What a job imports, and takes long. The process that forks finds installed modules only.
+LOADED = ["rlvr.training.run", "rlvr.training.owner", "transformers", "tensorboardX", "psutil"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def work(order: Order) -> None:
 def start(order: Order) -> BaseProcess:
     """Start the job."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload(LOADED)
     process = context.Process(target=work, args=(order,))
     process.start()
     return process

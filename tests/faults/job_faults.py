@@ -15,9 +15,7 @@ JOB_FAULTS = (
         process_faults.terminate_job,
     ),
     Fault("`kill -9` of a pool worker", "another worker does its task", process_faults.kill_worker),
-    Fault(
-        "a verifier worker crashes (SIGSEGV)", "another worker does its task", process_faults.crash_worker
-    ),
+    Fault("a verifier worker crashes (SIGSEGV)", "another worker does its task", process_faults.crash_worker),
     Fault(
         "two jobs on one folder",
         "the second stops with an error that names the first, or waits: `checkpoint_lock` decides",

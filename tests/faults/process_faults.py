@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import psutil
-from fault_bed import STEPS, BadEnd, Bed, Moment, Run, TooLate, Trial, draw_moment, in_words, resumed
+from fault_bed import STEPS, BadEnd, Bed, Moment, Run, TooLate, Trial, draw_moment, in_words, outputs, resumed
 from fault_kinds import struck
 from pooled_judge import pooled_judge
 from tiny_run import TRAINING
@@ -65,8 +65,12 @@ def crash_worker(bed: Bed, chance: random.Random) -> Trial:
 
 
 def start_second_job(bed: Bed, chance: random.Random) -> Trial:
-    moment, when_taken = draw_moment(chance, first_step=1), chance.choice(("stop", "wait"))
+    # The second takes a moment to start; the first should still be at work then.
+    moment, when_taken = Moment(chance.randrange(3), chance.random()), chance.choice(("stop", "wait"))
     first = bed.start(bed.new_order())
+    while not list(outputs(first.order).glob(".checkpoints.owner*")):
+        if first.ended():
+            raise TooLate
     bed.wait_for(first, moment)
     log = str(Path(first.order.log).with_name("second.log"))
     second = bed.start(replace(first.order, log=log, when_taken=when_taken))
