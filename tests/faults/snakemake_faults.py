@@ -5,6 +5,7 @@ import random
 import re
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -92,16 +93,21 @@ def _training_jobs(run: Run) -> list[psutil.Process]:
 
 
 def start_second_snakemake(bed: Bed, chance: random.Random) -> Trial:
-    order, moment = new_order(bed), draw_moment(chance, first_step=1)
+    order, delay = new_order(bed), chance.uniform(0, bed.pace.start)
     first = snakemake(order, "first")
-    bed.wait_for(first, moment)
+    # From then on; the second takes as long to start as the first job does.
+    while not list(outputs(order).parent.glob(".snakemake/locks/*")):
+        if first.ended():
+            raise TooLate
+        time.sleep(0.001)
+    time.sleep(delay)
     second = snakemake(order, "second")
     code = second.end()
     bed.demand_success(first)
     if code == 0 and "Nothing to be done" in second.log():
         raise TooLate
     said = second.demand("LockException|cannot be locked")
-    return Trial(str(moment), "clear error, then same hashes", said)
+    return Trial(f"lock of the first + {delay:.2f} s", "clear error, then same hashes", said)
 
 
 def read_only_results(bed: Bed, chance: random.Random) -> Trial:

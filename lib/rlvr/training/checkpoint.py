@@ -47,7 +47,7 @@ def save_checkpoint(folder: str | Path, step: int, state: dict[str, Any], identi
 
             distributed_checkpoint.save(divided, checkpoint_id=checkpoint / SHARDS)
         if is_first_process():
-            torch.save(plain, checkpoint / STATE)
+            _write_state(plain, checkpoint / STATE)
         # Not before everyone has written: the first process finds all files.
         of_all_processes(None)
         hashes = _own_hashes(checkpoint, of_first_process(_content(checkpoint)))
@@ -153,6 +153,18 @@ def _empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
 
     mesh = init_device_mesh("cpu", (process_count(),))
     return empty(shape, dtype=dtype, device_mesh=mesh, placements=[Shard(0)])
+
+
+def _write_state(state: dict[str, Any], path: Path) -> None:
+    """`torch.save`, which itself does not say so where the disk is full; OSError that names the file does."""
+    try:
+        with path.open("wb") as file:
+            torch.save(state, file)
+    except (OSError, RuntimeError) as error:
+        cause = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(cause, OSError):
+            raise
+        raise OSError(cause.errno, cause.strerror, str(path)) from error
 
 
 def _read_state(checkpoint: Path) -> dict[str, Any]:
