@@ -1,5 +1,6 @@
 """Where faults are tried: runs of a tiny policy, what they come to undisturbed, what may be left of them."""
 
+import os
 import random
 import re
 import shutil
@@ -100,7 +101,10 @@ class Run:
 
 
 def results(order: Order) -> dict[str, str]:
-    """A hash of each declared output, times left out; "missing", or what is wrong with it."""
+    """A hash of each declared output, times left out; "missing", or what is wrong with it.
+
+    A folder that is replaced while it is read counts as missing.
+    """
     files = order.files
 
     def rows(path: str) -> str:
@@ -111,13 +115,22 @@ def results(order: Order) -> dict[str, str]:
         return digest([found[key] for key in ("job", "weight_hash", "dtypes", "inputs", "prompts")])
 
     readers: dict[str, Callable[[str], str]] = {
-        "policy": sha256_path,
-        "snapshots": sha256_path,
+        "policy": _folder,
+        "snapshots": _folder,
         "rollouts": lambda path: digest(list(read_jsonl(path))),
         "metrics": rows,
         "provenance": record,
     }
     return {name: _hash_of(getattr(files, name), reader) for name, reader in readers.items()}
+
+
+def _folder(path: str) -> str:
+    """The hash of a folder that was not replaced while it was read."""
+    before = os.stat(path).st_ino
+    found = sha256_path(path)
+    if os.stat(path).st_ino != before:
+        raise FileNotFoundError(path)
+    return found
 
 
 def _hash_of(path: str, reader: Callable[[str], str]) -> str:
@@ -157,6 +170,7 @@ class Bed:
     def __init__(self, folder: Path, base: Path):
         self.folder, self.base = folder, base
         self._trials = 0
+        self._runs: list[Run] = []
         older = self.order("older", seed=2)
         self._run(older)
         self.older, self._older_out = results(older), outputs(older)
@@ -189,7 +203,12 @@ class Bed:
         return order
 
     def new_folder(self) -> Path:
-        """An empty folder for a trial; that of the trial before is removed."""
+        """An empty folder for a trial; that of the trial before is removed, with what still runs there."""
+        for run in self._runs:
+            if not run.ended():
+                run.process.kill()
+                run.end()
+        self._runs.clear()
         shutil.rmtree(self.folder / f"trial{self._trials}", ignore_errors=True)
         self._trials += 1
         folder = self.folder / f"trial{self._trials}"
@@ -198,7 +217,12 @@ class Bed:
 
     def start(self, order: Order) -> Run:
         Path(order.log).parent.mkdir(parents=True, exist_ok=True)
-        return Run(start(order), order)
+        return self.watch(Run(start(order), order))
+
+    def watch(self, run: Run) -> Run:
+        """The same run, which will not outlive its trial."""
+        self._runs.append(run)
+        return run
 
     def _run(self, order: Order) -> None:
         self._finish(self.start(order))

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fault_bed import Bed, Moment, Run, TooLate, Trial, why_no_mounts
+from fault_bed import BadEnd, Bed, Moment, Run, TooLate, Trial, in_words, why_no_mounts
 from fault_job import Order
 
 
@@ -37,3 +37,16 @@ def struck(bed: Bed, order: Order, moment: Moment, strike: Callable[[Run], objec
         raise TooLate
     bed.demand_whole(order)
     return run
+
+
+def stopped_in(bed: Bed, order: Order, step: int, pattern: str) -> str:
+    """Demand that a run stops in that step with an error, and goes on from the step before; the error."""
+    run = bed.start(order)
+    if run.end() != 1:
+        raise BadEnd(f"{in_words(run.end())}:\n{run.log()}")
+    said = run.demand(pattern)
+    bed.demand_untouched(order)
+    if run.steps_saved() != step - 1:
+        raise BadEnd(f"the newest checkpoint is that of step {run.steps_saved()}:\n{run.log()}")
+    bed.rerun(order)
+    return said

@@ -8,9 +8,8 @@ import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from fault_bed import BadEnd, Bed, Trial, draw_moment, in_words, mounted, outputs, read_only
+from fault_bed import BadEnd, Bed, Run, TooLate, Trial, draw_moment, in_words, mounted, outputs, read_only
 from fault_kinds import struck
-from process_faults import limit
 
 from rlvr.config.data import TrainDataConfig
 from rlvr.config.sources import JsonlSource
@@ -49,17 +48,25 @@ def _fill(disk: Path, left: int) -> None:
 
 def limit_file_size(bed: Bed, chance: random.Random) -> Trial:
     moment, size = draw_moment(chance), chance.randrange(1000, LITTLE)
-    run = struck(bed, bed.new_order(), moment, lambda run: limit(run, resource.RLIMIT_FSIZE, size))
+    run = struck(bed, bed.new_order(), moment, lambda run: _limit(run, size))
     said = run.demand("File too large")
     bed.rerun(run.order)
     return Trial(f"{moment}, {size} bytes allowed", END, said)
+
+
+def _limit(run: Run, size: int) -> None:
+    """From now on no file of the job gets longer; TooLate if it has ended."""
+    try:
+        resource.prlimit(run.process.pid, resource.RLIMIT_FSIZE, (size, size))
+    except ProcessLookupError:
+        raise TooLate from None
 
 
 def turn_read_only(bed: Bed, chance: random.Random) -> Trial:
     order, moment = bed.new_order(), draw_moment(chance)
     with ExitStack() as stack:
         run = struck(bed, order, moment, lambda run: stack.enter_context(read_only(outputs(order))))
-    said = run.demand("Read-only file system")
+    said = run.demand("Error: .*Read-only file system")
     bed.rerun(order)
     return Trial(str(moment), END, said)
 

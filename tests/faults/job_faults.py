@@ -1,6 +1,7 @@
 """All faults that strike one job."""
 
 import file_faults
+import memory_faults
 import number_faults
 import process_faults
 from fault_kinds import Fault
@@ -22,14 +23,14 @@ JOB_FAULTS = (
         process_faults.start_second_job,
     ),
     Fault(
-        "out of memory",
-        "the job fails, or is killed; the same command goes on",
-        process_faults.end_memory,
+        "a step takes more memory than there is",
+        "the job fails, or the kernel kills it; the same command goes on",
+        memory_faults.end_memory,
     ),
     Fault(
         "out of GPU memory (the error is made up)",
         "the error names the keys that make a step smaller, and the same command goes on",
-        number_faults.end_gpu_memory,
+        memory_faults.end_gpu_memory,
     ),
     Fault(
         "the disk is full",

@@ -1,4 +1,4 @@
-"""Faults of numbers: a loss or gradient that is not finite, and the memory of a GPU."""
+"""Faults of numbers: a loss or gradient that is not finite."""
 
 import math
 import random
@@ -7,14 +7,12 @@ from contextlib import contextmanager
 from functools import partial
 from unittest import mock
 
-import torch
 from fault_bed import STEPS, BadEnd, Bed, Trial, in_words, outputs
-from fault_job import Order
+from fault_kinds import stopped_in
 from tiny_run import TRAINING, rows_without_times
 from torch import Tensor
 
 from rlvr.files import read_json
-from rlvr.training import grpo
 from rlvr.training.batch import TrainingBatch
 from rlvr.training.update import Updater, UpdateResult
 
@@ -24,28 +22,8 @@ UPDATES = TRAINING["minibatches"]
 def break_numbers(bed: Bed, chance: random.Random) -> Trial:
     step, kind = chance.randint(1, STEPS), chance.choice(("nan in the loss", "nan", "inf"))
     order = bed.new_order(inside=partial(broken_numbers, step, chance.randrange(UPDATES), kind))
-    said = _stopped_in(bed, order, step, f"FloatingPointError: step {step}: ")
+    said = stopped_in(bed, order, step, f"FloatingPointError: step {step}: ")
     return Trial(f"step {step}, {kind}", "clear error, then same hashes", said)
-
-
-def end_gpu_memory(bed: Bed, chance: random.Random) -> Trial:
-    step = chance.randint(1, STEPS)
-    order = bed.new_order(inside=partial(no_gpu_memory, step))
-    said = _stopped_in(bed, order, step, f"error: step {step} does not fit .* trainer.microbatch_tokens")
-    return Trial(f"step {step}", "clear error, then same hashes", said)
-
-
-def _stopped_in(bed: Bed, order: Order, step: int, pattern: str) -> str:
-    """Demand that a run stops in that step with an error, and goes on from the step before; the error."""
-    run = bed.start(order)
-    if run.end() != 1:
-        raise BadEnd(f"{in_words(run.end())}:\n{run.log()}")
-    said = run.demand(pattern)
-    bed.demand_untouched(order)
-    if run.steps_saved() != step - 1:
-        raise BadEnd(f"the newest checkpoint is that of step {run.steps_saved()}:\n{run.log()}")
-    bed.rerun(order)
-    return said
 
 
 def skip_update(bed: Bed, chance: random.Random) -> Trial:
@@ -83,19 +61,4 @@ def broken_numbers(step: int, number: int, kind: str) -> Iterator[None]:
 
     name, broken = ("_accumulate", broken_loss) if "loss" in kind else ("_apply", broken_apply)
     with mock.patch.object(Updater, name, broken):
-        yield
-
-
-@contextmanager
-def no_gpu_memory(step: int) -> Iterator[None]:
-    """While active, a step fails as one that does not fit into the memory of a GPU."""
-    train_step = grpo.train_step
-
-    def failing(setting: grpo.Setting, number: int):
-        found = train_step(setting, number)
-        if number + 1 == step:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        return found
-
-    with mock.patch.object(grpo, "train_step", failing):
         yield

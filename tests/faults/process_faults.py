@@ -1,14 +1,13 @@
-"""Faults of processes: killed, told to end, doubled, short of memory."""
+"""Faults of processes: killed, told to end, doubled, reading what another writes."""
 
 import random
 import re
-import resource
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import psutil
-from fault_bed import STEPS, BadEnd, Bed, Moment, Run, TooLate, Trial, draw_moment, in_words, outputs, resumed
+from fault_bed import STEPS, BadEnd, Bed, Moment, TooLate, Trial, draw_moment, in_words, outputs, resumed
 from fault_kinds import struck
 from pooled_judge import pooled_judge
 from tiny_run import TRAINING
@@ -16,8 +15,6 @@ from tiny_run import TRAINING
 from rlvr.sigterm import STATUS
 
 JUDGEMENTS = STEPS * 4 * TRAINING["group_size"]
-# By Python, by torch, by the operating system, and where a library gives its own name to it.
-NO_MEMORY = "MemoryError|not enough memory|can't allocate memory|Cannot allocate memory|bad_alloc"
 
 
 def kill_job(bed: Bed, chance: random.Random) -> Trial:
@@ -83,31 +80,6 @@ def start_second_job(bed: Bed, chance: random.Random) -> Trial:
     bed.demand_wanted(first.order)
     end = "same hashes" if when_taken == "wait" else "clear error, then same hashes"
     return Trial(f"{moment}, checkpoint_lock: {when_taken}", end, said)
-
-
-def limit(run: Run, kind: int, value: int) -> None:
-    """Set a limit of a running job; TooLate if it has ended."""
-    try:
-        resource.prlimit(run.process.pid, kind, (value, value))
-    except ProcessLookupError:
-        raise TooLate from None
-
-
-def end_memory(bed: Bed, chance: random.Random) -> Trial:
-    moment, left = draw_moment(chance), chance.randrange(2**20)
-    run = struck(bed, bed.new_order(), moment, lambda run: _limit_memory(run, left))
-    # The kernel's own end of a process says nothing.
-    said = f"({in_words(run.end())})" if run.end() < 0 else run.demand(NO_MEMORY)
-    bed.rerun(run.order)
-    return Trial(f"{moment}, {left} bytes left", "clear error, then same hashes", said)
-
-
-def _limit_memory(run: Run, left: int) -> None:
-    try:
-        used = psutil.Process(run.process.pid).memory_info().vms
-    except psutil.NoSuchProcess:
-        raise TooLate from None
-    limit(run, resource.RLIMIT_AS, used + left)
 
 
 def read_in_write(bed: Bed, chance: random.Random) -> Trial:

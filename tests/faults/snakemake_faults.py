@@ -53,28 +53,28 @@ def new_order(bed: Bed) -> Order:
     return order
 
 
-def snakemake(order: Order, name: str, *arguments: str) -> Run:
+def snakemake(bed: Bed, order: Order, name: str, *arguments: str) -> Run:
     """Start Snakemake where the job's place is; the log of the run is what Snakemake says."""
     folder = outputs(order).parent
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(WORKFLOW), "--directory", str(folder)]
     log = folder / f"{name}.said"
     process = Command([*command, "--cores", "1", "--rerun-incomplete", *arguments], log)
-    return Run(process, replace(order, log=str(log)))
+    return bed.watch(Run(process, replace(order, log=str(log))))
 
 
 def kill_snakemake(bed: Bed, chance: random.Random) -> Trial:
     order, moment = new_order(bed), draw_moment(chance, first_step=1)
     job_lives = chance.random() < 0.5
-    run = snakemake(order, "killed")
+    run = snakemake(bed, order, "killed")
     bed.wait_for(run, moment)
     jobs = _training_jobs(run)
     for process in [run.process, *([] if job_lives else jobs)]:
         process.kill()
     run.process.join(LIMIT_S)
     psutil.wait_procs(jobs, LIMIT_S)
-    if snakemake(order, "unlock", "--unlock").end() != 0:
+    if snakemake(bed, order, "unlock", "--unlock").end() != 0:
         raise BadEnd("it could not be unlocked")
-    again = snakemake(order, "again")
+    again = snakemake(bed, order, "again")
     bed.demand_success(again)
     what = "its job lives on" if job_lives else "and of its job"
     return Trial(f"{moment}, {what}", "same hashes", resumed(Run(again.process, order)))
@@ -94,14 +94,14 @@ def _training_jobs(run: Run) -> list[psutil.Process]:
 
 def start_second_snakemake(bed: Bed, chance: random.Random) -> Trial:
     order, delay = new_order(bed), chance.uniform(0, bed.pace.start)
-    first = snakemake(order, "first")
+    first = snakemake(bed, order, "first")
     # From then on; the second takes as long to start as the first job does.
     while not list(outputs(order).parent.glob(".snakemake/locks/*")):
         if first.ended():
             raise TooLate
         time.sleep(0.001)
     time.sleep(delay)
-    second = snakemake(order, "second")
+    second = snakemake(bed, order, "second")
     code = second.end()
     bed.demand_success(first)
     if code == 0 and "Nothing to be done" in second.log():
@@ -112,13 +112,13 @@ def start_second_snakemake(bed: Bed, chance: random.Random) -> Trial:
 
 def read_only_results(bed: Bed, chance: random.Random) -> Trial:
     order, moment = new_order(bed), draw_moment(chance, first_step=1)
-    run = snakemake(order, "disturbed")
+    run = snakemake(bed, order, "disturbed")
     bed.wait_for(run, moment)
     with read_only(outputs(order)):
         if run.end() == 0:
             raise TooLate
-    said = Run(run.process, order).demand("Read-only file system")
-    again = snakemake(order, "again")
+    said = Run(run.process, order).demand("Error: .*Read-only file system")
+    again = snakemake(bed, order, "again")
     bed.demand_success(again)
     return Trial(str(moment), "clear error, then same hashes", said)
 
