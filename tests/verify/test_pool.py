@@ -1,10 +1,11 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
-from rlvr.verify.pool import TimeLimitedPool
+from rlvr.verify.pool import KILLED_STARTS, TimeLimitedPool
 
 
 def act_factory():
@@ -35,6 +36,14 @@ def act_factory():
         raise ValueError(f"cannot {what}")
 
     return act
+
+
+def killed_factory():
+    """The workers that find a file in the folder remove it and are killed while they start."""
+    for mark in sorted(Path(os.environ["KILLED_STARTS"]).iterdir())[:1]:
+        mark.unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return act_factory()
 
 
 def broken_factory():
@@ -143,6 +152,19 @@ def test_a_task_whose_worker_is_killed_once_is_tried_again(tmp_path):
     with TimeLimitedPool(act_factory, workers=1, time_limit_s=5) as pool:
         outcomes = pool.map([("exit once", str(tmp_path / "mark")), ("square", 3)])
         assert [(o.status, o.value) for o in outcomes] == [("done", "again"), ("done", 9)]
+
+
+@pytest.mark.parametrize("killed", [1, KILLED_STARTS, KILLED_STARTS + 1])
+def test_a_worker_that_is_killed_while_it_starts_is_replaced(tmp_path, monkeypatch, killed):
+    monkeypatch.setenv("KILLED_STARTS", str(tmp_path))
+    for number in range(killed):
+        (tmp_path / str(number)).touch()
+    with TimeLimitedPool(killed_factory, workers=1, time_limit_s=5) as pool:
+        if killed <= KILLED_STARTS:
+            assert [o.value for o in pool.map([("square", 2), ("square", 3)])] == [4, 9]
+        else:
+            with pytest.raises(RuntimeError, match="did not start"):
+                pool.map([("square", 2)])
 
 
 def test_workers_end_with_the_context():

@@ -28,6 +28,8 @@ from rlvr.verify.worker import CPU_SHARE, main
 logger = logging.getLogger(__name__)
 
 STARTUP_LIMIT_S = 120.0
+# So many workers in a row may be killed while they start (for memory, say) before that counts as an error.
+KILLED_STARTS = 3
 # Up to this share of the limit a task is ordinary; what it takes beyond counts against a batch's budget.
 ORDINARY_SHARE = 0.02
 
@@ -82,7 +84,8 @@ class TimeLimitedPool:
     (`rlvr.verify.worker.CPU_SHARE`), so that a busy machine changes no verdict.
     Workers start with the first tasks, live between calls, and end with the context or their parent.
     A task whose worker dies is tried once more, on another worker, before its outcome is "crashed": a worker
-    may have died of something else (killed for memory, say), even before it took the task.
+    may have died of something else (killed for memory, say), even before it took the task. One that is killed
+    while it starts is replaced, `KILLED_STARTS` times in a row.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class TimeLimitedPool:
         self._size = workers
         self._limit = time_limit_s
         self._workers: list[_Worker] = []
+        self._killed_starts = 0
         self._lock = threading.Lock()  # one map at a time; callers may be threads
 
     def __enter__(self) -> Self:
@@ -190,11 +194,15 @@ class TimeLimitedPool:
                 batch.retried.add(worker.task)
                 batch.waiting.appendleft(worker.task)
                 self._remove(worker)
+            elif not worker.ready and code < 0 and self._killed_starts < KILLED_STARTS:
+                self._killed_starts += 1
+                self._remove(worker)
             else:
                 self._lose(worker, batch, Outcome("crashed", detail=f"worker ended with exit status {code}"))
             return
         if not worker.ready:
             worker.ready = True
+            self._killed_starts = 0
             return
         error = answer.get("error", "")
         batch.outcomes[worker.task] = Outcome("error" if error else "done", answer.get("value"), error)
