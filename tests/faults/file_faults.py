@@ -42,8 +42,11 @@ def fill_disk(bed: Bed, chance: random.Random) -> Trial:
 def _fill(disk: Path, left: int) -> None:
     """Fill the disk but for some bytes."""
     with (disk / BALLAST).open("wb") as file:
-        free = os.statvfs(disk)
-        os.posix_fallocate(file.fileno(), 0, max(1, free.f_bavail * free.f_bsize - left))
+        while True:
+            free = os.statvfs(disk)
+            with suppress(OSError):  # the job has written meanwhile
+                os.posix_fallocate(file.fileno(), 0, max(1, free.f_bavail * free.f_bsize - left))
+                return
 
 
 def limit_file_size(bed: Bed, chance: random.Random) -> Trial:

@@ -53,7 +53,7 @@ def broken_factory():
 @pytest.fixture(autouse=True)
 def importable(monkeypatch):
     """Workers import the factories of this file by its name."""
-    monkeypatch.setenv("PYTHONPATH", os.path.dirname(__file__))
+    monkeypatch.setenv("PYTHONPATH", os.path.dirname(__file__), prepend=os.pathsep)
 
 
 def alive(pid):
