@@ -1,11 +1,14 @@
 """Writing never leaves half a file under its final name."""
 
 import gzip
+import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 
+from rlvr.errors import UserError
 from rlvr.files import atomic_path, read_json, read_jsonl, sha256_file, write_csv, write_json, write_jsonl
 
 
@@ -25,6 +28,56 @@ def test_folders_are_replaced_whole(tmp_path):
             temporary.mkdir()
             (temporary / name).write_text(name)
     assert [path.name for path in (tmp_path / "policy").iterdir()] == ["second"]
+
+
+def test_nobody_sees_half_of_a_folder_that_is_replaced(tmp_path, monkeypatch):
+    target, seen = tmp_path / "policy", []
+    write_folder(target, "old")
+
+    def seeing_rmtree(*arguments, **named):
+        seen.append([path.name for path in target.iterdir()])
+        rmtree(*arguments, **named)
+
+    rmtree = shutil.rmtree
+    monkeypatch.setattr(shutil, "rmtree", seeing_rmtree)
+    write_folder(target, "new")
+    assert seen == [["new"]]
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_folder_that_cannot_be_replaced_stays(tmp_path, monkeypatch):
+    target = tmp_path / "policy"
+    write_folder(target, "old")
+
+    def refusing(source, destination):
+        if str(source).endswith(".tmp"):
+            raise OSError("no")
+        replace(source, destination)
+
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", refusing)
+    with pytest.raises(OSError, match="no"):
+        write_folder(target, "new")
+    assert [path.name for path in target.iterdir()] == ["old"]
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def write_folder(target, name):
+    with atomic_path(target) as temporary:
+        temporary.mkdir()
+        (temporary / name).write_text(name)
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.jsonl.gz"])
+def test_jsonl_that_is_cut_or_damaged_is_named(tmp_path, name):
+    path = tmp_path / name
+    write_jsonl(path, [{"a": 1}, {"a": 22}])
+    whole = path.read_bytes()
+    cuts = range(1, len(whole)) if name.endswith(".gz") else [*range(1, 9), *range(10, len(whole))]
+    for end in cuts:  # at 9 of the plain file ends a line
+        path.write_bytes(whole[:end])
+        with pytest.raises(UserError, match=rf"{name}:\d: cut off or damaged"):
+            list(read_jsonl(path))
 
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.jsonl.gz"])

@@ -1,12 +1,13 @@
 """A policy and a training job small enough for unit tests of some seconds."""
 
+import csv
 from dataclasses import asdict
 from pathlib import Path
 
 from rlvr.config.build import build
 from rlvr.config.policy import TinyPolicyConfig
 from rlvr.data.families import family_problems
-from rlvr.files import write_jsonl
+from rlvr.files import read_json, write_jsonl
 from rlvr.precision import PrecisionMode, resolve_mode
 from rlvr.training.base import prepare_base_policy
 from rlvr.training.run import TrainingFiles, TrainingJob
@@ -144,3 +145,20 @@ def make_files(base: Path, out: Path) -> TrainingFiles:
         provenance=str(out / "provenance.json"),
         checkpoints=str(out / "checkpoints"),
     )
+
+
+def rows_without_times(out: Path) -> list[dict[str, str]]:
+    """The run's metrics, all that do not depend on how fast it was."""
+    with open(out / "metrics.csv") as file:
+        return [
+            {name: value for name, value in row.items() if "second" not in name}
+            for row in csv.DictReader(file)
+        ]
+
+
+def same_run(ours: Path, theirs: Path) -> None:
+    """Assert that two runs came to the same, to the bit."""
+    first, second = (read_json(out / "provenance.json") for out in (ours, theirs))
+    assert first["weight_hash"] == second["weight_hash"]
+    assert first["dtypes"] == second["dtypes"]
+    assert rows_without_times(ours) == rows_without_times(theirs)

@@ -8,11 +8,13 @@ import json
 import os
 import re
 import shutil
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rlvr.errors import UserError
 from rlvr.liveness import process_runs
 
 
@@ -34,7 +36,7 @@ def remove(path: Path) -> None:
 
 def _remove_stale(path: Path) -> None:
     """Remove the temporaries of `path` whose process has been killed."""
-    temporaries = re.compile(rf"\.{re.escape(path.name)}\.(\d{{1,9}})\.tmp")
+    temporaries = re.compile(rf"\.{re.escape(path.name)}\.(\d{{1,9}})\.(tmp|old)")
     for sibling in path.parent.iterdir():
         found = temporaries.fullmatch(sibling.name)
         if found and not process_runs(int(found[1])):
@@ -58,12 +60,26 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         yield temporary
         for written in [temporary, *temporary.rglob("*")] if temporary.is_dir() else [temporary]:
             _sync(written)
-        if path.is_dir():  # os.replace does not replace a folder that has content
-            shutil.rmtree(path)
-        os.replace(temporary, path)
+        _replace(path, temporary)
         _sync(path.parent)
     finally:
         remove(temporary)
+
+
+def _replace(path: Path, temporary: Path) -> None:
+    """Give `temporary` its name. A folder of that name is renamed first, so that nobody sees half of it."""
+    if not path.is_dir():
+        os.replace(temporary, path)
+        return
+    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    remove(old)
+    os.replace(path, old)  # os.replace does not replace a folder that has content
+    try:
+        os.replace(temporary, path)
+    except OSError:
+        os.replace(old, path)
+        raise
+    remove(old)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -103,11 +119,23 @@ def write_jsonl(path: str | Path, records: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_jsonl(path: str | Path) -> Iterator[dict[str, Any]]:
-    """Yield the objects of a `.jsonl` or `.jsonl.gz` file that this package wrote."""
+    """Yield the objects of a `.jsonl` or `.jsonl.gz` file that this package wrote.
+
+    UserError names the line from which on it is damaged, or where it was cut off.
+    """
     open_text = gzip.open if str(path).endswith(".gz") else open
-    with open_text(path, "rt", encoding="utf-8") as lines:
-        for line in lines:
-            yield json.loads(line)
+    number = 1
+    try:
+        with open_text(path, "rt", encoding="utf-8") as lines:
+            for line in lines:
+                if not line.endswith("\n"):
+                    raise ValueError("the line has no end")
+                yield json.loads(line)
+                number += 1
+    except (ValueError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise UserError(
+            f"{path}:{number}: cut off or damaged ({error}); delete the file and make it again"
+        ) from error
 
 
 def sha256_file(path: str | Path) -> str:

@@ -1,5 +1,9 @@
 """Checkpoints: exact, checksummed, bound to an identity."""
 
+import os
+import resource
+
+import pytest
 import torch
 
 from rlvr.training.checkpoint import load_checkpoint, save_checkpoint
@@ -37,6 +41,15 @@ def test_a_damaged_one_is_passed_over_and_said(tmp_path, caplog):
     assert "unreadable" in caplog.text
 
 
+def test_facts_of_another_step_are_not_believed(tmp_path, caplog):
+    for step in (1, 2):
+        save_checkpoint(tmp_path, step, _state(step), "id")
+    facts = tmp_path / "step0000002" / "facts.json"
+    facts.write_text(facts.read_text().replace('"step": 2', '"step": 3'))
+    assert load_checkpoint(tmp_path, "id")[0] == 1
+    assert "its facts are of step 3" in caplog.text
+
+
 def test_checkpoints_of_another_identity_do_not_outlive_the_new_run(tmp_path):
     for step in (200, 250):
         save_checkpoint(tmp_path, step, _state(step), "old")
@@ -52,3 +65,17 @@ def test_another_identity_is_not_used_and_clearing_removes_all(tmp_path, caplog)
     clear_checkpoints(tmp_path / "c")
     assert not (tmp_path / "c").exists()
     assert load_checkpoint(tmp_path / "c", "id") is None
+
+
+@pytest.mark.parametrize("room", [100, 5000, 399_000])
+def test_one_that_cannot_be_written_is_named_and_the_one_before_stays(tmp_path, room):
+    save_checkpoint(tmp_path, 1, _state(1), "id")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"File too large: .*step0000002.*state\.pt"):
+            save_checkpoint(tmp_path, 2, {"w": torch.zeros(100_000)}, "id")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert os.listdir(tmp_path) == ["step0000001"]
+    assert load_checkpoint(tmp_path, "id")[0] == 1

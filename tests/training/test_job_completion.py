@@ -5,8 +5,7 @@ import sys
 
 import pytest
 from orphaned import ended_process, orphaned
-from test_sigterm import same_run
-from tiny_run import BASE, make_files, make_job
+from tiny_run import BASE, make_files, make_job, same_run
 
 from rlvr.config.build import build
 from rlvr.config.policy import TinyPolicyConfig

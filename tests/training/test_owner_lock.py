@@ -17,6 +17,7 @@ import pytest
 from rlvr.errors import UserError
 from rlvr.sigterm import STATUS
 from rlvr.training import owner
+from rlvr.training.claims import Owner, make_claim
 from rlvr.training.owner import Pulse, only_process
 
 QUICK = Pulse(every=0.05, dead_after=1.0)
@@ -152,6 +153,24 @@ def test_a_silent_owner_on_another_machine_is_replaced(tmp_path, monkeypatch, ca
             assert time.monotonic() - before > 0.5  # it could have been alive
             assert "looking up to 1 s whether that still lives" in caplog.text
             assert f"from process {first.pid} on" in caplog.text
+
+
+@pytest.mark.parametrize("days", [-400, 400])
+def test_a_jump_of_the_clock_neither_kills_an_owner_nor_keeps_a_dead_one(tmp_path, monkeypatch, days):
+    locks_are_local(monkeypatch)
+    pulse = Pulse(every=0.3, dead_after=1.5)
+    dead = Owner("elsewhere", "other", 1, "", "then", "token")
+    claim = make_claim(tmp_path / "rep1", 1, dead).path
+    os.utime(claim, (time.time() + days * 86400,) * 2)
+    with only_process(tmp_path / "rep1", pulse=pulse):
+        pass
+    with holder(tmp_path / "rep1", machine="other", locks="local") as first:
+        assert is_in(first)
+        (claim,) = tmp_path.glob(".rep1.owner*")
+        os.utime(claim, (time.time() + days * 86400,) * 2)  # until its next heartbeat
+        with pytest.raises(UserError, match="in use by"), only_process(tmp_path / "rep1", pulse=pulse):
+            pass
+        assert first.poll() is None
 
 
 def test_an_owner_that_was_stopped_for_long_ends_when_it_finds_another(tmp_path, monkeypatch):

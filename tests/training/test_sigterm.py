@@ -1,6 +1,5 @@
 """A job that gets a SIGTERM ends after its step with a checkpoint, and its retry gives the same result."""
 
-import csv
 import os
 import pickle
 import signal
@@ -10,9 +9,8 @@ import time
 
 import pytest
 from sent_sigterm import end_by_sigterm
-from tiny_run import make_files, make_job
+from tiny_run import make_files, make_job, same_run
 
-from rlvr.files import read_json
 from rlvr.sigterm import STATUS, Terminated, noted_sigterm
 from rlvr.training import grpo
 from rlvr.training.run import train_policy
@@ -24,21 +22,6 @@ log_to(sys.argv[2])
 from rlvr.training.run import train_policy
 train_policy(*pickle.load(open(sys.argv[1], "rb")))
 """
-
-
-def rows_without_times(out):
-    with open(out / "metrics.csv") as file:
-        return [
-            {name: value for name, value in row.items() if "second" not in name}
-            for row in csv.DictReader(file)
-        ]
-
-
-def same_run(ours, theirs):
-    first, second = (read_json(out / "provenance.json") for out in (ours, theirs))
-    assert first["weight_hash"] == second["weight_hash"]
-    assert first["dtypes"] == second["dtypes"]
-    assert rows_without_times(ours) == rows_without_times(theirs)
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,11 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
-from rlvr.verify.pool import TimeLimitedPool
+from rlvr.verify.pool import KILLED_STARTS, TimeLimitedPool
 
 
 def act_factory():
@@ -37,6 +38,14 @@ def act_factory():
     return act
 
 
+def killed_factory():
+    """The workers that find a file in the folder remove it and are killed while they start."""
+    for mark in sorted(Path(os.environ["KILLED_STARTS"]).iterdir())[:1]:
+        mark.unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return act_factory()
+
+
 def broken_factory():
     raise ImportError("no such library")
 
@@ -44,7 +53,7 @@ def broken_factory():
 @pytest.fixture(autouse=True)
 def importable(monkeypatch):
     """Workers import the factories of this file by its name."""
-    monkeypatch.setenv("PYTHONPATH", os.path.dirname(__file__))
+    monkeypatch.setenv("PYTHONPATH", os.path.dirname(__file__), prepend=os.pathsep)
 
 
 def alive(pid):
@@ -105,11 +114,12 @@ def test_a_budget_ends_a_batch_of_slow_tasks_and_leaves_ordinary_ones_alone():
         assert [o.value for o in ordinary] == [n * n for n in range(50)]
 
 
-def test_crash_is_an_outcome_and_the_worker_is_replaced():
+def test_crash_is_an_outcome_and_the_worker_is_replaced(caplog):
     with TimeLimitedPool(act_factory, workers=1, time_limit_s=5) as pool:
         outcomes = pool.map([("square", 2), ("exit", 3), ("square", 3)])
         assert [o.status for o in outcomes] == ["done", "crashed", "done"]
         assert "3" in outcomes[1].detail
+    assert "two workers of test_pool:act_factory died of one task" in caplog.text
 
 
 def test_exception_is_an_outcome_and_the_worker_is_kept():
@@ -142,6 +152,19 @@ def test_a_task_whose_worker_is_killed_once_is_tried_again(tmp_path):
     with TimeLimitedPool(act_factory, workers=1, time_limit_s=5) as pool:
         outcomes = pool.map([("exit once", str(tmp_path / "mark")), ("square", 3)])
         assert [(o.status, o.value) for o in outcomes] == [("done", "again"), ("done", 9)]
+
+
+@pytest.mark.parametrize("killed", [1, KILLED_STARTS, KILLED_STARTS + 1])
+def test_a_worker_that_is_killed_while_it_starts_is_replaced(tmp_path, monkeypatch, killed):
+    monkeypatch.setenv("KILLED_STARTS", str(tmp_path))
+    for number in range(killed):
+        (tmp_path / str(number)).touch()
+    with TimeLimitedPool(killed_factory, workers=1, time_limit_s=5) as pool:
+        if killed <= KILLED_STARTS:
+            assert [o.value for o in pool.map([("square", 2), ("square", 3)])] == [4, 9]
+        else:
+            with pytest.raises(RuntimeError, match="did not start"):
+                pool.map([("square", 2)])
 
 
 def test_workers_end_with_the_context():

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -29,11 +29,19 @@ def weight_hash(named_tensors: Iterable[tuple[str, Tensor]]) -> str:
 
 
 def read_weights(folder: str | Path) -> Iterator[tuple[str, Tensor]]:
-    """Yield each stored weight with its name, in its stored dtype, one at a time."""
+    """Yield each stored weight with its name, in its stored dtype, one at a time.
+
+    UserError names a file that is cut off or damaged.
+    """
     for path in weight_files(Path(folder)):
-        with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118 - not a dict
-                yield name, file.get_tensor(name)
+        try:
+            with safe_open(path, framework="pt") as file:
+                for name in file.keys():  # noqa: SIM118 - not a dict
+                    yield name, file.get_tensor(name)
+        except SafetensorError as error:
+            raise UserError(
+                f"{path}: cut off or damaged ({error}); delete its folder and make it again"
+            ) from error
 
 
 def write_weights(named_tensors: Iterable[tuple[str, Tensor]], folder: str | Path) -> None:

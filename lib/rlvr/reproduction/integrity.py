@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from safetensors import SafetensorError
-
 from rlvr.errors import UserError
 from rlvr.models.weights import read_weights, weight_hash
 from rlvr.provenance import sha256_path
@@ -42,7 +40,7 @@ def _status(path: Path, of: Literal["file", "weights"], records: list[Recorded])
         return FileStatus(path, of, "missing")
     try:
         found = sha256_path(path) if of == "file" else weight_hash(read_weights(path))
-    except (UserError, SafetensorError) as error:
+    except UserError as error:
         return FileStatus(path, of, "changed", f"unreadable: {error}")
     others = sorted({str(one.by) for one in records if one.hash != found})
     if not others:

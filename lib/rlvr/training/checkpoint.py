@@ -41,13 +41,13 @@ def save_checkpoint(folder: str | Path, step: int, state: dict[str, Any], identi
     folder = Path(folder)
     divided: dict[str, Tensor] = {}
     plain = _named_shards(state, "", divided)
-    with _atomic_for_all(folder / f"step{step:07d}") as checkpoint:
+    with _atomic_for_all(folder / _name(step)) as checkpoint:
         if divided:
             from torch.distributed import checkpoint as distributed_checkpoint
 
             distributed_checkpoint.save(divided, checkpoint_id=checkpoint / SHARDS)
         if is_first_process():
-            torch.save(plain, checkpoint / STATE)
+            _write_state(plain, checkpoint / STATE)
         # Not before everyone has written: the first process finds all files.
         of_all_processes(None)
         hashes = _own_hashes(checkpoint, of_first_process(_content(checkpoint)))
@@ -85,6 +85,10 @@ def load_checkpoint(folder: str | Path, identity: str) -> tuple[int, dict[str, A
     return None
 
 
+def _name(step: int) -> str:
+    return f"step{step:07d}"
+
+
 @contextmanager
 def _atomic_for_all(path: Path) -> Iterator[Path]:
     """A temporary folder that all processes write into; it gets its name when all have left the context."""
@@ -114,6 +118,8 @@ def _read_facts(checkpoint: Path) -> tuple[dict[str, Any], str]:
     """The facts of a checkpoint, and what is wrong with them, if anything."""
     try:
         facts = read_json(checkpoint / FACTS)
+        if _name(facts["step"]) != checkpoint.name:
+            raise ValueError(f"its facts are of step {facts['step']}")
         return {key: facts[key] for key in ("step", "identity", "sha256")}, ""
     except (OSError, ValueError, KeyError) as problem:
         return {}, repr(problem)
@@ -147,6 +153,18 @@ def _empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
 
     mesh = init_device_mesh("cpu", (process_count(),))
     return empty(shape, dtype=dtype, device_mesh=mesh, placements=[Shard(0)])
+
+
+def _write_state(state: dict[str, Any], path: Path) -> None:
+    """`torch.save`, which itself does not say so where the disk is full; OSError that names the file does."""
+    try:
+        with path.open("wb") as file:
+            torch.save(state, file)
+    except (OSError, RuntimeError) as error:
+        cause = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(cause, OSError):
+            raise
+        raise OSError(cause.errno, cause.strerror, str(path)) from error
 
 
 def _read_state(checkpoint: Path) -> dict[str, Any]:

@@ -123,14 +123,23 @@ def _say_no_locks(folder: Path, reason: str) -> None:
     logger.warning("%s: no locks on this file system (%s); heartbeats alone guard it", folder, reason)
 
 
+@dataclass(frozen=True)
+class _Watched:
+    """The newest heartbeat of a claim, when it was first seen, and whether there was another before it."""
+
+    beat: float
+    since: float
+    changed: bool
+
+
 @dataclass
 class _Candidate:
-    """A process that wants the folder. `first_beats`: heartbeats as first seen, by owner."""
+    """A process that wants the folder. `watched`: what it has seen of claims."""
 
     folder: Path
     when_taken: WhenTaken
     pulse: Pulse
-    first_beats: dict[Path, float] = field(default_factory=dict)
+    watched: dict[Path, _Watched] = field(default_factory=dict)
     logged: set[tuple[Path, str]] = field(default_factory=set)
 
     def acquire(self) -> tuple[_Lock, Claim]:
@@ -168,11 +177,19 @@ class _Candidate:
                 return "alive"
             if lock.descriptor is not None or not process_runs(owner.pid):
                 return "dead"
-        if rival.silence() > self.pulse.dead_after:
+        watched = self._watch(rival)
+        seconds = time.monotonic() - watched.since
+        # The clock of the file system may have jumped either way; this process's own does not.
+        long_silent = rival.silence() > self.pulse.dead_after and seconds > 2 * self.pulse.every
+        if long_silent or seconds > self.pulse.dead_after:
             return "dead"
-        beat = rival.heartbeat()
-        beats = beat != self.first_beats.setdefault(rival.path, beat)
-        return "alive" if beats and owner is not None else "unknown"
+        return "alive" if watched.changed and owner is not None else "unknown"
+
+    def _watch(self, rival: Claim) -> _Watched:
+        beat, seen = rival.heartbeat(), self.watched.get(rival.path)
+        if seen is None or seen.beat != beat:
+            self.watched[rival.path] = _Watched(beat, time.monotonic(), seen is not None)
+        return self.watched[rival.path]
 
     def _refusal(self, owner: Owner) -> str:
         return (

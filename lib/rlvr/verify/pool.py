@@ -7,6 +7,7 @@ or fork a process that holds CUDA and threads.
 """
 
 import json
+import logging
 import math
 import os
 import signal
@@ -24,7 +25,11 @@ from typing import Any, Literal, Self
 from rlvr.sigterm import sheltered_from_sigterm
 from rlvr.verify.worker import CPU_SHARE, main
 
+logger = logging.getLogger(__name__)
+
 STARTUP_LIMIT_S = 120.0
+# So many workers in a row may be killed while they start (for memory, say) before that counts as an error.
+KILLED_STARTS = 3
 # Up to this share of the limit a task is ordinary; what it takes beyond counts against a batch's budget.
 ORDINARY_SHARE = 0.02
 
@@ -85,7 +90,8 @@ class TimeLimitedPool:
     (`rlvr.verify.worker.CPU_SHARE`), so that a busy machine changes no verdict.
     Workers start with the first tasks, live between calls, and end with the context or their parent.
     A task whose worker dies is tried once more, on another worker, before its outcome is "crashed": a worker
-    may have died of something else (killed for memory, say), even before it took the task.
+    may have died of something else (killed for memory, say), even before it took the task. One that is killed
+    while it starts is replaced, `KILLED_STARTS` times in a row.
     """
 
     def __init__(
@@ -97,6 +103,7 @@ class TimeLimitedPool:
         self._size = workers
         self._limit = time_limit_s
         self._workers: list[_Worker] = []
+        self._killed_starts = 0
         self._lock = threading.Lock()  # one map at a time; callers may be threads
 
     def __enter__(self) -> Self:
@@ -193,11 +200,15 @@ class TimeLimitedPool:
                 batch.retried.add(worker.given)
                 batch.waiting.appendleft(worker.given)
                 self._remove(worker)
+            elif not worker.ready and code < 0 and self._killed_starts < KILLED_STARTS:
+                self._killed_starts += 1
+                self._remove(worker)
             else:
                 self._lose(worker, batch, Outcome("crashed", detail=f"worker ended with exit status {code}"))
             return
         if not worker.ready:
             worker.ready = True
+            self._killed_starts = 0
             return
         error = answer.get("error", "")
         batch.outcomes[worker.given] = Outcome("error" if error else "done", answer.get("value"), error)
@@ -216,5 +227,7 @@ class TimeLimitedPool:
         if not worker.ready:
             raise RuntimeError(f"a worker for {self._factory} did not start: {outcome.detail}")
         batch.outcomes[worker.given] = outcome
+        if outcome.status == "crashed":
+            logger.warning("two workers of %s died of one task, which counts as crashed", self._factory)
         if outcome.status == "time limit":
             batch.spend((CPU_SHARE - ORDINARY_SHARE) * self._limit)
