@@ -147,7 +147,7 @@ rule analyse_advantage_study:
 
 
 rule draw_reference_figures:
-    """Draw the figures of the reference problem, for the screen (SVG) and for print (PDF)."""
+    """Draw the figures of the reference problem, for the screen (SVG) and for print (PDF), with their numbers (CSV)."""
     input:
         scores=reference_files("scores.csv"),
         rewards=reference_files("rewards.csv"),
@@ -155,6 +155,7 @@ rule draw_reference_figures:
     output:
         svg=study_figures("advantage", REFERENCE_FIGURES),
         pdf=collect("<results>/advantage/figures/{figure}.pdf", figure=REFERENCE_FIGURES),
+        csv=collect("<results>/advantage/figures/{figure}.csv", figure=REFERENCE_FIGURES),
     log:
         "<logs>/draw_reference_figures.log",
     benchmark:
@@ -173,13 +174,14 @@ rule draw_reference_figures:
 
 
 rule draw_estimator_figure:
-    """Draw the figure of GRPO with each estimator, for the screen (SVG) and for print (PDF)."""
+    """Draw the figure of GRPO with each estimator, for the screen (SVG) and for print (PDF), with their numbers (CSV)."""
     input:
         metrics=estimator_files("metrics.csv"),
         validation=estimator_files("validation.csv"),
     output:
         svg=study_figures("advantage", ESTIMATOR_FIGURES),
         pdf=collect("<results>/advantage/figures/{figure}.pdf", figure=ESTIMATOR_FIGURES),
+        csv=collect("<results>/advantage/figures/{figure}.csv", figure=ESTIMATOR_FIGURES),
     log:
         "<logs>/draw_estimator_figure.log",
     benchmark:

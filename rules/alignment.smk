@@ -221,7 +221,7 @@ rule analyse_alignment_study:
 
 
 rule draw_alignment_figures:
-    """Draw the figures of the study, for the screen (SVG) and for print (PDF)."""
+    """Draw the figures of the study, for the screen (SVG) and for print (PDF), with their numbers (CSV)."""
     input:
         **ALIGNMENT_ANALYSIS,
         metrics=arm_files("metrics.csv"),
@@ -229,6 +229,7 @@ rule draw_alignment_figures:
     output:
         svg=study_figures("alignment", ALIGNMENT_FIGURES, "../report/alignment_{}.rst"),
         pdf=collect("<results>/alignment/figures/{figure}.pdf", figure=ALIGNMENT_FIGURES),
+        csv=collect("<results>/alignment/figures/{figure}.csv", figure=ALIGNMENT_FIGURES),
     log:
         "<logs>/draw_alignment_figures.log",
     benchmark:
