@@ -87,6 +87,7 @@ use rule train_grpo_arm as train_with_estimator with:
         metrics=ensure("<results>/advantage/grpo/{estimator}/metrics.csv", non_empty=True),
         validation=ensure("<results>/advantage/grpo/{estimator}/validation.csv", non_empty=True),
         generations="<results>/advantage/grpo/{estimator}/generations.jsonl.gz",
+        tensorboard=directory("<results>/advantage/grpo/{estimator}/tensorboard"),
         provenance="<results>/advantage/grpo/{estimator}/provenance.json",
     log:
         "<logs>/train_with_estimator/{estimator}.log",

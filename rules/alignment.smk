@@ -89,6 +89,7 @@ rule train_sft_arm:
         metrics=ensure("<results>/alignment/sft/{arm}/metrics.csv", non_empty=True),
         validation=ensure("<results>/alignment/sft/{arm}/validation.csv", non_empty=True),
         generations="<results>/alignment/sft/{arm}/generations.jsonl.gz",
+        tensorboard=directory("<results>/alignment/sft/{arm}/tensorboard"),
         provenance="<results>/alignment/sft/{arm}/provenance.json",
     log:
         "<logs>/train_sft_arm/{arm}.log",
@@ -120,6 +121,7 @@ rule train_expert_iteration_arm:
         metrics=ensure("<results>/alignment/expert_iteration/{arm}/metrics.csv", non_empty=True),
         validation=ensure("<results>/alignment/expert_iteration/{arm}/validation.csv", non_empty=True),
         generations="<results>/alignment/expert_iteration/{arm}/generations.jsonl.gz",
+        tensorboard=directory("<results>/alignment/expert_iteration/{arm}/tensorboard"),
         provenance="<results>/alignment/expert_iteration/{arm}/provenance.json",
     log:
         "<logs>/train_expert_iteration_arm/{arm}.log",
@@ -151,6 +153,7 @@ rule train_grpo_arm:
         metrics=ensure("<results>/alignment/grpo/{arm}/metrics.csv", non_empty=True),
         validation=ensure("<results>/alignment/grpo/{arm}/validation.csv", non_empty=True),
         generations="<results>/alignment/grpo/{arm}/generations.jsonl.gz",
+        tensorboard=directory("<results>/alignment/grpo/{arm}/tensorboard"),
         provenance="<results>/alignment/grpo/{arm}/provenance.json",
     log:
         "<logs>/train_grpo_arm/{arm}.log",
