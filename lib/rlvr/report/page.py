@@ -98,6 +98,7 @@ def write_page(study: str, content: Mapping[str, Any], out_path: str | Path) -> 
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True,
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
+    environment.filters["longest_word"] = lambda text: max(map(len, text.split()), default=0)
     template = environment.get_template(f"{study}.html")
     frame = {"study": study, "pages": _links(study), "version": __version__}
     write_text(out_path, template.render({**frame, **content}))
