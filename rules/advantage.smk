@@ -87,6 +87,7 @@ use rule train_grpo_arm as train_with_estimator with:
         metrics=ensure("<results>/advantage/grpo/{estimator}/metrics.csv", non_empty=True),
         validation=ensure("<results>/advantage/grpo/{estimator}/validation.csv", non_empty=True),
         generations="<results>/advantage/grpo/{estimator}/generations.jsonl.gz",
+        tensorboard=directory("<results>/advantage/grpo/{estimator}/tensorboard"),
         provenance="<results>/advantage/grpo/{estimator}/provenance.json",
     log:
         "<logs>/train_with_estimator/{estimator}.log",
@@ -147,7 +148,7 @@ rule analyse_advantage_study:
 
 
 rule draw_reference_figures:
-    """Draw the figures of the reference problem, for the screen (SVG) and for print (PDF)."""
+    """Draw the figures of the reference problem, for the screen (SVG) and for print (PDF), with their numbers (CSV)."""
     input:
         scores=reference_files("scores.csv"),
         rewards=reference_files("rewards.csv"),
@@ -155,6 +156,7 @@ rule draw_reference_figures:
     output:
         svg=study_figures("advantage", REFERENCE_FIGURES),
         pdf=collect("<results>/advantage/figures/{figure}.pdf", figure=REFERENCE_FIGURES),
+        csv=collect("<results>/advantage/figures/{figure}.csv", figure=REFERENCE_FIGURES),
     log:
         "<logs>/draw_reference_figures.log",
     benchmark:
@@ -173,13 +175,14 @@ rule draw_reference_figures:
 
 
 rule draw_estimator_figure:
-    """Draw the figure of GRPO with each estimator, for the screen (SVG) and for print (PDF)."""
+    """Draw the figure of GRPO with each estimator, for the screen (SVG) and for print (PDF), with their numbers (CSV)."""
     input:
         metrics=estimator_files("metrics.csv"),
         validation=estimator_files("validation.csv"),
     output:
         svg=study_figures("advantage", ESTIMATOR_FIGURES),
         pdf=collect("<results>/advantage/figures/{figure}.pdf", figure=ESTIMATOR_FIGURES),
+        csv=collect("<results>/advantage/figures/{figure}.csv", figure=ESTIMATOR_FIGURES),
     log:
         "<logs>/draw_estimator_figure.log",
     benchmark:

@@ -89,6 +89,7 @@ rule train_sft_arm:
         metrics=ensure("<results>/alignment/sft/{arm}/metrics.csv", non_empty=True),
         validation=ensure("<results>/alignment/sft/{arm}/validation.csv", non_empty=True),
         generations="<results>/alignment/sft/{arm}/generations.jsonl.gz",
+        tensorboard=directory("<results>/alignment/sft/{arm}/tensorboard"),
         provenance="<results>/alignment/sft/{arm}/provenance.json",
     log:
         "<logs>/train_sft_arm/{arm}.log",
@@ -120,6 +121,7 @@ rule train_expert_iteration_arm:
         metrics=ensure("<results>/alignment/expert_iteration/{arm}/metrics.csv", non_empty=True),
         validation=ensure("<results>/alignment/expert_iteration/{arm}/validation.csv", non_empty=True),
         generations="<results>/alignment/expert_iteration/{arm}/generations.jsonl.gz",
+        tensorboard=directory("<results>/alignment/expert_iteration/{arm}/tensorboard"),
         provenance="<results>/alignment/expert_iteration/{arm}/provenance.json",
     log:
         "<logs>/train_expert_iteration_arm/{arm}.log",
@@ -151,6 +153,7 @@ rule train_grpo_arm:
         metrics=ensure("<results>/alignment/grpo/{arm}/metrics.csv", non_empty=True),
         validation=ensure("<results>/alignment/grpo/{arm}/validation.csv", non_empty=True),
         generations="<results>/alignment/grpo/{arm}/generations.jsonl.gz",
+        tensorboard=directory("<results>/alignment/grpo/{arm}/tensorboard"),
         provenance="<results>/alignment/grpo/{arm}/provenance.json",
     log:
         "<logs>/train_grpo_arm/{arm}.log",
@@ -221,7 +224,7 @@ rule analyse_alignment_study:
 
 
 rule draw_alignment_figures:
-    """Draw the figures of the study, for the screen (SVG) and for print (PDF)."""
+    """Draw the figures of the study, for the screen (SVG) and for print (PDF), with their numbers (CSV)."""
     input:
         **ALIGNMENT_ANALYSIS,
         metrics=arm_files("metrics.csv"),
@@ -229,6 +232,7 @@ rule draw_alignment_figures:
     output:
         svg=study_figures("alignment", ALIGNMENT_FIGURES, "../report/alignment_{}.rst"),
         pdf=collect("<results>/alignment/figures/{figure}.pdf", figure=ALIGNMENT_FIGURES),
+        csv=collect("<results>/alignment/figures/{figure}.csv", figure=ALIGNMENT_FIGURES),
     log:
         "<logs>/draw_alignment_figures.log",
     benchmark:

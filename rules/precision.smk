@@ -206,7 +206,7 @@ rule analyse_precision_study:
 
 
 rule draw_training_figures:
-    """Draw what training did, for the screen (SVG) and for print (PDF)."""
+    """Draw what training did, for the screen (SVG) and for print (PDF), with their numbers (CSV)."""
     input:
         metrics=run_files("metrics.csv"),
         geometry=GEOMETRY_TABLES,
@@ -214,6 +214,7 @@ rule draw_training_figures:
     output:
         svg=study_figures("precision", TRAINING_FIGURES),
         pdf=collect("<results>/precision/figures/{figure}.pdf", figure=TRAINING_FIGURES),
+        csv=collect("<results>/precision/figures/{figure}.csv", figure=TRAINING_FIGURES),
     log:
         "<logs>/draw_training_figures.log",
     benchmark:
@@ -231,12 +232,13 @@ rule draw_training_figures:
 
 
 rule draw_outcome_figures:
-    """Draw what the evaluations came to, for the screen (SVG) and for print (PDF)."""
+    """Draw what the evaluations came to, for the screen (SVG) and for print (PDF), with their numbers (CSV)."""
     input:
         **PRECISION_ANALYSIS,
     output:
         svg=study_figures("precision", OUTCOME_FIGURES),
         pdf=collect("<results>/precision/figures/{figure}.pdf", figure=OUTCOME_FIGURES),
+        csv=collect("<results>/precision/figures/{figure}.csv", figure=OUTCOME_FIGURES),
     log:
         "<logs>/draw_outcome_figures.log",
     benchmark:

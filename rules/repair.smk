@@ -85,13 +85,14 @@ rule measure_variance_error:
 
 
 rule draw_repair_figures:
-    """Draw the figures of the study, for the screen (SVG) and for print (PDF)."""
+    """Draw the figures of the study, for the screen (SVG) and for print (PDF), with their numbers (CSV)."""
     input:
         results="<results>/repair/validation_results.json",
         variance="<results>/repair/variance_error.csv",
     output:
         svg=study_figures("repair", REPAIR_FIGURES),
         pdf=collect("<results>/repair/figures/{figure}.pdf", figure=REPAIR_FIGURES),
+        csv=collect("<results>/repair/figures/{figure}.csv", figure=REPAIR_FIGURES),
     log:
         "<logs>/draw_repair_figures.log",
     benchmark:

@@ -153,7 +153,7 @@ rule precision:
         collect(
             "<results>/precision/figures/{figure}.{format}",
             figure=PRECISION_FIGURES,
-            format=["svg", "pdf"],
+            format=["svg", "pdf", "csv"],
         ),
 
 
@@ -175,7 +175,7 @@ rule alignment:
         collect(
             "<results>/alignment/figures/{figure}.{format}",
             figure=ALIGNMENT_FIGURES,
-            format=["svg", "pdf"],
+            format=["svg", "pdf", "csv"],
         ),
 
 
@@ -196,7 +196,7 @@ rule advantage:
         collect(
             "<results>/advantage/figures/{figure}.{format}",
             figure=ADVANTAGE_FIGURES,
-            format=["svg", "pdf"],
+            format=["svg", "pdf", "csv"],
         ),
 
 
@@ -213,5 +213,5 @@ rule repair:
         collect(
             "<results>/repair/figures/{figure}.{format}",
             figure=REPAIR_FIGURES,
-            format=["svg", "pdf"],
+            format=["svg", "pdf", "csv"],
         ),

@@ -11,7 +11,8 @@ from rlvr.advantage_study.methods import StudyMethod, study_methods
 from rlvr.advantage_study.problem import REFERENCE_PROBLEM
 from rlvr.alignment.results import VALIDATION_COLUMNS
 from rlvr.config.advantage import ReferenceConfig, SweepConfig, TrackerConfig
-from rlvr.figures.advantage import ReferenceFigureInputs, draw_reference_figures
+from rlvr.figures.advantage import draw_reference_figures
+from rlvr.figures.advantage_data import ReferenceFigureInputs
 from rlvr.figures.advantage_grpo import draw_estimator_figure
 from rlvr.files import write_csv, write_json
 

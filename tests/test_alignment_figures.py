@@ -74,7 +74,7 @@ def study(tmp_path_factory):
 
 def figure_of(tables, name):
     with style():
-        figure = drawings(tables)[name]()
+        figure = drawings(tables)[name].draw()
         figure.draw_without_rendering()
     return figure
 
@@ -89,11 +89,13 @@ def line_at(axes, values):
     return any(len(one) == len(values) and one == pytest.approx(np.asarray(values)) for one in drawn)
 
 
-def test_every_alignment_figure_in_both_formats_and_the_same_bytes_again(study, tmp_path):
+def test_every_alignment_figure_in_every_format_and_the_same_bytes_again(study, tmp_path):
     for folder in ("one", "two"):
         study.draw(tmp_path / folder)
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
-    assert names == sorted(f"{name}.{suffix}" for name in ALIGNMENT_CAPTIONS for suffix in ("svg", "pdf"))
+    assert names == sorted(
+        f"{name}.{suffix}" for name in ALIGNMENT_CAPTIONS for suffix in ("svg", "pdf", "csv")
+    )
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
@@ -233,7 +235,7 @@ def test_an_experiment_that_is_missing_or_was_never_trained_is_said_to_be(study)
 def test_one_seed_has_figures_without_intervals(tmp_path):
     study = make_study(tmp_path, seeds=1)
     study.draw(tmp_path / "figures")
-    assert len(list((tmp_path / "figures").iterdir())) == 2 * len(ALIGNMENT_CAPTIONS)
+    assert len(list((tmp_path / "figures").iterdir())) == 3 * len(ALIGNMENT_CAPTIONS)
     lines = figure_of(study.tables(), "sft_sweep").axes[0].lines
     assert not [line for line in lines if len(line.get_xdata()) == 2 and np.isfinite(line.get_xdata()).all()]
 

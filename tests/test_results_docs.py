@@ -3,12 +3,12 @@
 import csv
 import math
 import re
-import struct
 from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from tensorboard_events import read_scalars
 from tiny_run import make_files, make_job
 
 from rlvr.config.build import build
@@ -86,23 +86,9 @@ def test_samples_are_a_table(study, monkeypatch):
     pd.testing.assert_frame_equal(names["table"].drop(columns="run"), names["samples"])
 
 
-def _scalars(file):
-    """(tag, step) -> value of an events file: records of length, checksum, event, checksum."""
-    from tensorboardX.proto.event_pb2 import Event
-
-    data, place, found = file.read_bytes(), 0, {}
-    while place < len(data):
-        (length,) = struct.unpack_from("<Q", data, place)
-        event = Event.FromString(data[place + 12 : place + 12 + length])
-        place += length + 16
-        found |= {(value.tag, event.step): value.simple_value for value in event.summary.value}
-    return found
-
-
 def test_tensorboard_has_the_numbers_of_metrics_csv(study):
     run = study / "results/default/precision/train/fp32/seed1/rep1"
     (events,) = (run / "tensorboard").iterdir()
-    scalars = _scalars(events)
     with open(run / "metrics.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     written = {
@@ -111,4 +97,4 @@ def test_tensorboard_has_the_numbers_of_metrics_csv(study):
         for key, value in row.items()
         if key != "step" and value and not math.isnan(float(value))
     }
-    assert scalars == pytest.approx(written, rel=1e-6)  # events hold fp32
+    assert read_scalars(events) == pytest.approx(written, rel=1e-6)  # events hold fp32

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from rlvr.advantage_study.methods import StudyMethod
 from rlvr.config.build import build
-from rlvr.figures.advantage import ReferenceFigureInputs, draw_reference_figures
+from rlvr.figures.advantage import draw_reference_figures
+from rlvr.figures.advantage_data import ReferenceFigureInputs
 
 inputs = ReferenceFigureInputs(
     methods=build(list[StudyMethod], snakemake.params.methods),

@@ -43,10 +43,11 @@ def texts(axes):
     return [text.get_text() for text in axes.texts]
 
 
-def test_every_figure_is_drawn_for_screen_and_print(study, tmp_path):
+def test_every_figure_is_drawn_for_screen_and_print_with_its_numbers(study, tmp_path):
     study.draw(tmp_path)
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == sorted(f"{name}.{suffix}" for name in ADVANTAGE_CAPTIONS for suffix in ("svg", "pdf"))
+    kinds = ("svg", "pdf", "csv")
+    assert names == sorted(f"{name}.{kind}" for name in ADVANTAGE_CAPTIONS for kind in kinds)
 
 
 def test_captions_need_no_matplotlib():

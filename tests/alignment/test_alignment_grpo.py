@@ -86,7 +86,14 @@ def inputs(small_base, tmp_path_factory):
 
 
 def _files(folder):
-    names = ("policies", "metrics.csv", "validation.csv", "generations.jsonl.gz", "provenance.json")
+    names = (
+        "policies",
+        "metrics.csv",
+        "validation.csv",
+        "generations.jsonl.gz",
+        "tensorboard",
+        "provenance.json",
+    )
     return ArmFiles(*(str(folder / "out" / name) for name in names), str(folder / "checkpoints"))
 
 

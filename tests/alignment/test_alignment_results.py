@@ -2,8 +2,10 @@
 
 import csv
 import math
+from pathlib import Path
 
 import pytest
+from tensorboard_events import read_scalars
 
 from rlvr.alignment import results
 from rlvr.alignment.job import ArmFiles
@@ -28,6 +30,7 @@ def _files(folder):
         metrics=str(folder / "out" / "metrics.csv"),
         validation=str(folder / "out" / "validation.csv"),
         generations=str(folder / "out" / "generations.jsonl.gz"),
+        tensorboard=str(folder / "out" / "tensorboard"),
         provenance=str(folder / "out" / "provenance.json"),
         checkpoints=str(folder / "checkpoints"),
     )
@@ -97,6 +100,21 @@ def test_a_finished_seed_comes_back_as_it_was(tmp_path):
         result.record,
     )
     assert load_finished(files, 2, "one") is None
+
+
+def test_each_seed_has_its_steps_and_validations_in_tensorboard(tmp_path):
+    files, results = _files(tmp_path), [_result(seed) for seed in (1, 2)]
+    for result in results:
+        _save(files, result)
+    write_arm(files, results, {})
+    assert sorted(path.name for path in Path(files.tensorboard).iterdir()) == ["seed1", "seed2"]
+    for seed in (1, 2):
+        (events,) = (Path(files.tensorboard) / f"seed{seed}").iterdir()
+        scalars = read_scalars(events)
+        assert scalars["loss", 2] == pytest.approx(0.1 * seed + 0.2)
+        assert scalars["validation/accuracy", 1] == pytest.approx(0.5)
+        tags = {tag for tag, _ in scalars}
+        assert tags == {"loss", *(f"validation/{name}" for name in [*MEASURES, "seconds"] if name != "step")}
 
 
 def test_a_seed_of_another_identity_is_dropped(tmp_path, caplog):

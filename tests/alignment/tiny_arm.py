@@ -72,7 +72,14 @@ def make_inputs(base: Path, folder: Path, rows=None) -> ArmInputs:
 
 
 def make_files(folder: Path) -> ArmFiles:
-    names = ("policies", "metrics.csv", "validation.csv", "generations.jsonl.gz", "provenance.json")
+    names = (
+        "policies",
+        "metrics.csv",
+        "validation.csv",
+        "generations.jsonl.gz",
+        "tensorboard",
+        "provenance.json",
+    )
     return ArmFiles(*(str(folder / name) for name in names), checkpoints=str(folder / "checkpoints"))
 
 

@@ -16,14 +16,14 @@ RESULTS = {
 }  # fmt: skip
 
 
-def test_both_figures_in_both_formats_and_the_same_bytes_again(tmp_path):
+def test_both_figures_in_every_format_and_the_same_bytes_again(tmp_path):
     write_json(tmp_path / "results.json", RESULTS)
     write_variance_table(str(tmp_path / "variance.csv"))
     for folder in ("one", "two"):
         draw_repair_figures(tmp_path / "results.json", tmp_path / "variance.csv", tmp_path / folder)
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
     stems = ("repair_calibration", "repair_variance_error")
-    assert names == sorted(f"{stem}.{suffix}" for stem in stems for suffix in ("svg", "pdf"))
+    assert names == sorted(f"{stem}.{suffix}" for stem in stems for suffix in ("svg", "pdf", "csv"))
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 

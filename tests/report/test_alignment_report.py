@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+from page_structure import check_page
 from synthetic_arms import alignment_section, analyse, write_synthetic_study
 
 from rlvr.alignment.arms import METHODS, Experiment
@@ -97,7 +98,7 @@ def test_the_twelve_groups_stand_in_order_with_finding_figure_and_table(study, p
     findings = read_json(study[3].findings)
     assert list(findings) == [group.name for group in GROUPS]
     sections = dict(re.findall(r'<section id="(\w+)">(.*?)</section>', page, re.DOTALL))
-    assert list(sections)[: len(GROUPS)] == list(findings)
+    assert list(sections)[: len(GROUPS) + 1] == ["verdicts", *findings]
     for name, finding in findings.items():
         text = sections[name]
         assert text.count("<figure") >= 1 and text.count("<table") >= 1
@@ -116,7 +117,8 @@ def test_figures_are_numbered_through(page):
 
 def test_every_arm_and_comparison_has_its_row(study, page):
     for _, arm in study[2]:
-        assert f"<td>{arm}</td>" in page
+        for start in ('<th scope="row"', "<td"):
+            assert f"{start}>{arm}</t" in page or f'{start} class="token">{arm}</t' in page
     comparisons = pd.read_csv(study[3].comparisons)
     assert page.count("<td>no difference seen</td>") == (comparisons["verdict"] == "no difference seen").sum()
 
@@ -132,7 +134,7 @@ def test_an_experiment_that_no_group_names_stands_with_its_method(page):
     (section,) = re.findall(r'<section id="grpo">(.*?)</section>', page, re.DOTALL)
     assert page.count(OWN.title) == section.count(OWN.title) == 1
     assert "A name of its own. Arms: default; use_std_normalization=false." in section
-    assert "<td>own</td><td>use_std_normalization=false</td>" in section
+    assert '<th scope="row">own</th><td class="token">use_std_normalization=false</td>' in section
 
 
 def test_without_the_default_loop_there_are_no_responses_of_it(study, inputs, tmp_path):
@@ -152,6 +154,12 @@ def test_what_a_model_wrote_is_text(page):
     assert "&lt;script&gt;alert(1)&lt;/script&gt;&lt;/think&gt; &lt;answer&gt;12&lt;/answer&gt;" in page
 
 
-def test_the_page_stands_alone_and_leads_to_the_others(page):
-    assert not re.search(r'(src|href)="https?:', page)
-    assert 'href="../report.html"' in page and 'href="../repair/report.html"' in page
+def test_the_page_stands_alone_serves_every_reader_and_leads_to_the_others(study, page):
+    others = {f"../{path}" for path in ("report.html", "advantage/report.html", "repair/report.html")}
+    check_page(study[0] / "report.html", ALIGNMENT_CAPTIONS, others)
+    assert all(f'href="{link}"' in page for link in others)
+
+
+def test_verdicts_are_told_in_plain_words(study, page):
+    for verdict in pd.read_csv(study[3].comparisons)["verdict"].unique():
+        assert f"<li><b>{verdict}</b>: " in page

@@ -1,19 +1,20 @@
 import re
 import shutil
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 from markupsafe import escape
+from page_structure import Page, check_page
 from synthetic_study import CONFIG, TASKS, write_base, write_run
 
 from rlvr.analysis.files import AnalysisFiles
 from rlvr.analysis.study import analyse_precision_study
 from rlvr.figures.captions import FIGURES
 from rlvr.figures.draw import draw_outcome_figures, draw_training_figures
+from rlvr.files import read_json
 from rlvr.report.page import PAGES, inline_svg
 from rlvr.report.precision import ReportInputs, build_precision_report
 from rlvr.report.tables import (
@@ -22,35 +23,6 @@ from rlvr.report.tables import (
 )
 
 CONFIGURATION = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text())
-VOID = {"meta", "br", "hr", "img", "link", "input"}
-
-
-class Page(HTMLParser):
-    """Checks that tags nest, and collects attributes and text."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.ids, self.links, self.text = [], [], [], []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        attrs = dict(attrs)
-        self.ids += [attrs["id"]] if "id" in attrs else []
-        self.links += [value for name, value in attrs.items() if name in ("href", "src", "xlink:href")]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.handle_starttag(tag, attrs)
-        if tag not in VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
 
 
 @pytest.fixture(scope="module")
@@ -66,16 +38,16 @@ def report(analysed_study, tmp_path_factory):
     return inputs, (folder / "report.html").read_text()
 
 
-def test_page_is_well_formed_and_needs_no_network(report):
-    page = Page(report[1])
-    assert page.open == []
-    assert len(page.ids) == len(set(page.ids))
+def test_page_is_well_formed_needs_no_network_and_serves_every_reader(report):
     others = {path for study, path in PAGES.items() if study != "precision"}
-    assert others <= set(page.links)
-    anchors = set(page.links) - others
-    assert all(link.startswith("#") for link in anchors)
-    assert {link[1:] for link in anchors} <= set(page.ids)
-    assert not re.search(r"https?://|<script|<link|@import|url\((?!#)", report[1])
+    check_page(Path(report[0].figures) / "report.html", FIGURES, others)
+
+
+def test_every_whole_claim_has_a_sentence_without_statistics(report):
+    claims = read_json(report[0].analysis.hypotheses)
+    told = re.findall(r'<p class="plainly">([^<]+)</p>', report[1])
+    assert len(told) == sum(claim["headline"] for claim in claims) == 12
+    assert not any(re.search(r"\bp\b|interval|ratio|variance|KL|TOST|ΔJ|\d %", text) for text in told)
 
 
 def test_verdicts_come_first_with_their_numbers(report):
@@ -105,9 +77,10 @@ def test_every_figure_is_inline(report):
     assert report[1].count("<svg") == len(FIGURES)
 
 
-def test_same_inputs_same_page(report, tmp_path):
-    build_precision_report(report[0], CONFIGURATION, tmp_path / "again.html")
-    assert (tmp_path / "again.html").read_text() == report[1]
+def test_same_inputs_same_page(report):
+    again = Path(report[0].figures) / "again.html"
+    build_precision_report(report[0], CONFIGURATION, again)
+    assert again.read_text() == report[1]
 
 
 def test_near_zero_scores_are_said_in_words(report, tmp_path):

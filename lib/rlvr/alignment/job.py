@@ -87,5 +87,6 @@ class ArmFiles:
     metrics: str
     validation: str
     generations: str
+    tensorboard: str
     provenance: str
     checkpoints: str

@@ -13,6 +13,7 @@ from rlvr.devices import describe_device, resolve_device
 from rlvr.files import atomic_path, remove, write_csv, write_json, write_jsonl, write_text
 from rlvr.provenance import digest, environment, sha256_path
 from rlvr.training.completion import clear_checkpoints, release_checkpoints
+from rlvr.training.tensorboard import write_tensorboard_by_seed
 
 logger = logging.getLogger(__name__)
 
@@ -145,6 +146,10 @@ def write_arm(files: ArmFiles, results: Sequence[SeedResult], header: Mapping[st
     write_csv(files.metrics, list(columns), metrics)
     write_csv(files.validation, VALIDATION_COLUMNS, _with_seed(results, "validation"))
     write_jsonl(files.generations, _with_seed(results, "generations"))
+    write_tensorboard_by_seed(
+        files.tensorboard,
+        {result.seed: {"": result.metrics, "validation/": result.validation} for result in results},
+    )
     with atomic_path(files.policies) as folder:
         folder.mkdir()
         for result in results:

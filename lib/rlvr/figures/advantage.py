@@ -1,7 +1,6 @@
 """The figures of the reference problem of the advantage study."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,53 +13,50 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from scipy import stats
 
-from rlvr.advantage_study.methods import StudyMethod
 from rlvr.advantage_study.scores import methods_table, scores_table
 from rlvr.figures.advantage_captions import REFERENCE_FIGURES
+from rlvr.figures.advantage_data import (
+    ReferenceFigureInputs,
+    ShownStatistics,
+    reward_data,
+    score_data,
+    shown_statistics,
+    statistics_data,
+    sweep_runs,
+)
 from rlvr.figures.curves import smooth
-from rlvr.figures.prompt_statistics import draw_prompts, first_prompts, load_statistics
-from rlvr.figures.style import arm_legend, arm_looks, new_figure, save, say, style
+from rlvr.figures.prompt_statistics import draw_prompts
+from rlvr.figures.style import Drawing, arm_legend, arm_looks, new_figure, save_all, say
 from rlvr.table_rows import table_rows
 
-PROMPTS = 6  # whose statistics are drawn
 MOST_POINTS = 250  # of a curve: more would not be seen
 TICKS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 1000)
 Looks = Mapping[str, Mapping[str, Any]]
 
 
-@dataclass(frozen=True)
-class ReferenceFigureInputs:
-    """Files that the figures are drawn from: of every method, in the order of `methods`."""
-
-    methods: Sequence[StudyMethod]
-    scores: Sequence[str | Path]
-    rewards: Sequence[str | Path]
-    statistics: Sequence[str | Path]
-    confidence: float
-
-
 def draw_reference_figures(inputs: ReferenceFigureInputs, out_folder: str | Path) -> None:
-    """Write `{figure}.svg` and `{figure}.pdf` for every name in `REFERENCE_FIGURES`.
+    """Write `{figure}.svg`, `.pdf` and `.csv` for every name in `REFERENCE_FIGURES`.
 
     ValueError if files and what they belong to differ in number; UserError if a statistics.npz is none.
     """
-    with style():
-        for name, draw in drawings(inputs).items():
-            save(draw(), out_folder, name)
+    save_all(drawings(inputs), out_folder)
 
 
-def drawings(inputs: ReferenceFigureInputs) -> dict[str, Callable[[], Figure]]:
-    """What draws each figure of REFERENCE_FIGURES."""
+def drawings(inputs: ReferenceFigureInputs) -> dict[str, Drawing]:
+    """What draws each figure of REFERENCE_FIGURES, and its numbers."""
     scores = scores_table(inputs.methods, inputs.scores)
     methods = methods_table(inputs.methods, scores, inputs.confidence)
     compared = [one.name for one in inputs.methods if one.part == "comparison"]
     looks = arm_looks(compared)
-    every: dict[str, Callable[[], Figure]] = {
-        "advantage_reward_curves": lambda: reward_curves(inputs, looks),
-        "advantage_scores": lambda: final_scores(scores, methods),
-        "advantage_decays": lambda: decays(methods),
-        "advantage_sweep": lambda: sweep(scores),
-        "advantage_prompt_statistics": lambda: prompt_statistics(inputs, methods),
+    shown = shown_statistics(inputs, methods)
+    every = {
+        "advantage_reward_curves": Drawing(lambda: reward_curves(inputs, looks), reward_data(inputs, looks)),
+        "advantage_scores": Drawing(
+            lambda: final_scores(scores, methods), score_data(scores, methods, ["comparison", "variants"])
+        ),
+        "advantage_decays": Drawing(lambda: decays(methods), methods[methods["part"] == "comparison"]),
+        "advantage_sweep": Drawing(lambda: sweep(scores), sweep_runs(scores)),
+        "advantage_prompt_statistics": Drawing(lambda: prompt_statistics(shown), statistics_data(shown)),
     }
     return {name: every[name] for name in REFERENCE_FIGURES}
 
@@ -208,8 +204,7 @@ def decays(methods: pd.DataFrame) -> Figure:
 
 def sweep(scores: pd.DataFrame) -> Figure:
     """Heat map of the mean score over the seeds that all cells have, by buffer size and least count."""
-    runs = scores[(scores["part"] == "sweep") | (scores["method"] == "buffer")]
-    runs = runs[np.isfinite(runs["score"])].astype({"buffer_size": int, "min_count": int})
+    runs = sweep_runs(scores)
     figure = new_figure(1.1 + 0.45 * max(2, runs["min_count"].nunique() + 1))
     axes = figure.subplots()
     cells = runs.pivot(index="seed", columns=["min_count", "buffer_size"], values="score").dropna()
@@ -232,20 +227,10 @@ def sweep(scores: pd.DataFrame) -> Figure:
     return figure
 
 
-def prompt_statistics(inputs: ReferenceFigureInputs, methods: pd.DataFrame) -> Figure:
-    """The first prompts of the first seed, as the buffer and the best moving average held them."""
-    averages = methods[(methods["part"] == "comparison") & (methods["tracker"] == "ema")]
-    averages = averages.dropna(subset=["score_mean"])
-    names = ["buffer"] if (methods["method"] == "buffer").any() else []
-    if len(averages):
-        names.append(str(averages["method"].iloc[averages["score_mean"].argmax()]))
-    files = {one.name: path for one, path in zip(inputs.methods, inputs.statistics, strict=True)}
-    loaded = {name: load_statistics(files[name]) for name in names}
-    shared = set.intersection(*(set(one.seed.tolist()) for one in loaded.values())) if loaded else set()
-    if not shared:
+def prompt_statistics(shown: ShownStatistics | None) -> Figure:
+    """A panel a prompt: what each method held of it over the epochs."""
+    if shown is None:
         figure = new_figure(1.2)
         say(figure.subplots(), "no seed has statistics of the buffer and of a moving average")
         return figure
-    seed = min(shared)
-    series = {name: (one, one.seed.tolist().index(seed)) for name, one in loaded.items()}
-    return draw_prompts(series, first_prompts(*next(iter(series.values())), PROMPTS))
+    return draw_prompts(shown.series, shown.prompts)

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from rlvr.advantage_study.scores import mean_columns
 from rlvr.figures.advantage_captions import ESTIMATOR_FIGURES
 from rlvr.figures.curves import smooth
-from rlvr.figures.style import arm_legend, arm_looks, new_figure, save, say, style
+from rlvr.figures.style import Drawing, arm_legend, arm_looks, new_figure, save_all, say
 
 
 def draw_estimator_figure(
@@ -23,12 +23,26 @@ def draw_estimator_figure(
     confidence: float,
     out_folder: str | Path,
 ) -> None:
-    """Write `{figure}.svg` and `{figure}.pdf` for the name in `ESTIMATOR_FIGURES`; files as `estimators`."""
+    """Write `{figure}.svg`, `.pdf` and `.csv` for the name in `ESTIMATOR_FIGURES`; files as `estimators`."""
     (name,) = ESTIMATOR_FIGURES
     metrics = read_by_estimator(estimators, metrics_files)
     validation = read_by_estimator(estimators, validation_files)
-    with style():
-        save(draw_grpo(metrics, validation, estimators, confidence), out_folder, name)
+    drawing = Drawing(
+        lambda: draw_grpo(metrics, validation, estimators, confidence), estimator_data(metrics, validation)
+    )
+    save_all({name: drawing}, out_folder)
+
+
+def estimator_data(
+    metrics: Mapping[str, pd.DataFrame], validation: Mapping[str, pd.DataFrame]
+) -> pd.DataFrame:
+    """Training reward of every step, and the held-out accuracies that were taken, a value a row."""
+    parts = [
+        tables[name][["seed", "step"]].assign(estimator=name, quantity=column, value=tables[name][column])
+        for tables, column in ((metrics, "reward_mean"), (validation, "accuracy"))
+        for name in tables
+    ]
+    return pd.concat(parts)[["estimator", "quantity", "seed", "step", "value"]]
 
 
 def read_by_estimator(estimators: Sequence[str], files: Sequence[str | Path]) -> dict[str, pd.DataFrame]:

@@ -1,6 +1,6 @@
 """The figures of the alignment study."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,15 @@ from rlvr.figures.alignment_curves import (
     read_metrics,
     trained,
 )
+from rlvr.figures.alignment_data import (
+    categories_data,
+    experiment_data,
+    expert_iteration_data,
+    off_policy_data,
+    sft_sweep_data,
+)
 from rlvr.figures.alignment_labels import arm_labels
-from rlvr.figures.style import arm_looks, new_figure, save, style
+from rlvr.figures.style import Drawing, arm_looks, new_figure, save_all
 from rlvr.table_rows import table_rows
 
 # Experiments of which validations and training steps are drawn side by side: method, panels, columns.
@@ -58,6 +65,7 @@ CATEGORY_WORDS = {
 LENGTHS = {
     "length_mean": "all", "length_mean_correct": "right", "length_mean_wrong": "wrong",
 }  # fmt: skip
+LENGTH_PANELS = tuple(Panel(column, "") for column in LENGTHS)
 LEAST_WRITTEN = 0.04  # shares below have no room for their number
 
 
@@ -71,7 +79,7 @@ def draw_alignment_figures(
     categories_files: Sequence[str | Path],
     out_folder: str | Path,
 ) -> None:
-    """Write `{figure}.svg` and `{figure}.pdf` for every name in `ALIGNMENT_CAPTIONS`.
+    """Write `{figure}.svg`, `.pdf` and `.csv` for every name in `ALIGNMENT_CAPTIONS`.
 
     `settings`: the default settings of each method. `arms` are (method, arm) of `metrics_files`, `prompts`
     those of `categories_files`, each in the same order; ValueError if their numbers differ.
@@ -85,23 +93,33 @@ def draw_alignment_figures(
         experiments=experiments,
         settings=settings,
     )
-    with style():
-        for name, draw in drawings(tables).items():
-            save(draw(), out_folder, name)
+    save_all(drawings(tables), out_folder)
 
 
-def drawings(tables: StudyTables) -> dict[str, Callable[[], Figure]]:
-    """What draws each figure of ALIGNMENT_CAPTIONS."""
-    special: dict[str, Callable[[], Figure]] = {
-        "zero_shot_categories": lambda: zero_shot_categories(tables.categories),
-        "sft_sweep": lambda: sft_sweep(tables),
-        "expert_iteration": lambda: expert_iteration(tables),
-        "grpo_loop": lambda: grpo_loop(tables),
-        "off_policy_broad": lambda: off_policy(tables, "off_policy_broad"),
-        "off_policy_focused": lambda: off_policy(tables, "off_policy_focused"),
-        "ranking": lambda: ranking(tables),
+def drawings(tables: StudyTables) -> dict[str, Drawing]:
+    """What draws each figure of ALIGNMENT_CAPTIONS, and its numbers."""
+    special = {
+        "zero_shot_categories": Drawing(
+            lambda: zero_shot_categories(tables.categories), categories_data(tables.categories)
+        ),
+        "sft_sweep": Drawing(lambda: sft_sweep(tables), sft_sweep_data(tables)),
+        "expert_iteration": Drawing(lambda: expert_iteration(tables), expert_iteration_data(tables)),
+        "grpo_loop": Drawing(
+            lambda: grpo_loop(tables),
+            experiment_data(tables, "grpo", "loop", (ACCURACY, FORMAT, ENTROPY, *LENGTH_PANELS)),
+        ),
+        "off_policy_broad": Drawing(
+            lambda: off_policy(tables, "off_policy_broad"), off_policy_data(tables, "off_policy_broad")
+        ),
+        "off_policy_focused": Drawing(
+            lambda: off_policy(tables, "off_policy_focused"), off_policy_data(tables, "off_policy_focused")
+        ),
+        "ranking": Drawing(lambda: ranking(tables), tables.leaderboard),
     }
-    of_panels = {name: partial(experiment_figure, tables, *own) for name, own in PANELS.items()}
+    of_panels = {
+        name: Drawing(partial(experiment_figure, tables, *own), experiment_data(tables, *own[:3]))
+        for name, own in PANELS.items()
+    }
     every = special | of_panels
     return {name: every[name] for name in ALIGNMENT_CAPTIONS}
 
@@ -213,8 +231,8 @@ def _lengths(tables: StudyTables, axes: Axes) -> None:
     """Length by step of all responses of the loop's arm, and of the right and the wrong ones."""
     looks, loop = arm_looks(list(LENGTHS)), tables.experiment("grpo", "loop")
     assert loop is not None  # this is a panel of its figure
-    for column, look in looks.items():
-        draw_arm(axes, tables, "grpo", loop.arms[0], Panel(column, ""), look)
+    for panel, look in zip(LENGTH_PANELS, looks.values(), strict=True):
+        draw_arm(axes, tables, "grpo", loop.arms[0], panel, look)
     axes.set_xlabel("step")
     axes.set_ylabel(LENGTH.label)
     handles = [

@@ -10,19 +10,27 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from rlvr.figures.repair_captions import REPAIR_CAPTIONS
-from rlvr.figures.style import arm_looks, new_figure, save, say, style
+from rlvr.figures.style import Drawing, arm_looks, new_figure, save_all, say
 from rlvr.files import read_json
 
 
 def draw_repair_figures(results: str | Path, variance: str | Path, folder: str | Path) -> None:
     """Draw all figures from validation_results.json and the variance table into `folder`."""
+    record, rows = read_json(results), pd.read_csv(variance)
     drawings = {
-        "repair_calibration": lambda: calibration(read_json(results)),
-        "repair_variance_error": lambda: variance_error(pd.read_csv(variance)),
+        "repair_calibration": Drawing(lambda: calibration(record), calibration_data(record)),
+        "repair_variance_error": Drawing(lambda: variance_error(rows), rows),
     }
-    with style():
-        for name in REPAIR_CAPTIONS:
-            save(drawings[name](), folder, name)
+    save_all({name: drawings[name] for name in REPAIR_CAPTIONS}, folder)
+
+
+def calibration_data(results: dict[str, Any]) -> pd.DataFrame:
+    """The success rate with its interval and target, and the number of failures of each kind."""
+    low, high = results["target"]
+    numbers = {key: results[key] for key in ("runs", "passed", "rate", "low", "high")}
+    numbers |= {"target_low": low, "target_high": high}
+    numbers |= {f"failures: {kind}": count for kind, count in results["failures"].items()}
+    return pd.DataFrame(list(numbers.items()), columns=["quantity", "value"])
 
 
 def calibration(results: dict[str, Any]) -> Figure:

@@ -1,11 +1,13 @@
 """How every figure looks and is written: legible in print and by the colour-blind, equal byte for byte."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
@@ -72,6 +74,23 @@ def say(axes: Axes, text: str) -> None:
     """A sentence in place of a plot that has nothing to show."""
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", wrap=True)
     axes.set_axis_off()
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What draws a figure, and the numbers in it, as they are before it smooths or averages them."""
+
+    draw: Callable[[], Figure]
+    data: pd.DataFrame
+
+
+def save_all(drawings: Mapping[str, Drawing], folder: str | Path) -> None:
+    """Write `{name}.svg`, `{name}.pdf` and `{name}.csv` of every drawing by name."""
+    with style():
+        for name, drawing in drawings.items():
+            save(drawing.draw(), folder, name)
+            with atomic_path(Path(folder) / f"{name}.csv") as temporary:
+                drawing.data.to_csv(temporary, index=False, float_format="%.10g", lineterminator="\n")
 
 
 def save(figure: Figure, folder: str | Path, name: str) -> None:

@@ -60,6 +60,13 @@ def _first_repeats(runs: pd.DataFrame) -> pd.DataFrame:
     return runs[runs["rep"] == SEED_REPEAT]
 
 
+def gain_data(runs: pd.DataFrame, arms: pd.DataFrame) -> pd.DataFrame:
+    """ΔJ of each run in points, beside its arm's mean on the task with its interval as in `gain_rows`."""
+    columns = ["mean", "low", "high", "with_base"]
+    own = runs[["arm", "seed", "rep", "task", "on_task", "delta_points"]]
+    return own.join(gain_rows(arms)[columns], on=["arm", "task"])
+
+
 def delta_by_task(runs: pd.DataFrame, arms: pd.DataFrame, order: Sequence[str]) -> Figure:
     """ΔJ by task and arm: each seed, the mean, and its interval as in `gain_rows`."""
     figure, looks = new_figure(3.5), arm_looks(order)
@@ -134,12 +141,25 @@ def sparsity(weights: pd.DataFrame, order: Sequence[str]) -> Figure:
     return figure
 
 
+RATIO_COLUMNS = ["arm", "reference", "basis", "task", "effect", "low", "high", "pvalue_adjusted", "verdict"]
+
+
+def _ratios(claims: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The claims of H2 that have a ratio."""
+    return [claim for claim in claims if claim["id"] == "H2" and claim["effect"]]
+
+
+def ratio_data(claims: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """The variance ratios, with interval, adjusted p and verdict."""
+    return pd.DataFrame(_ratios(claims), columns=RATIO_COLUMNS)
+
+
 def variance_ratio(claims: Sequence[Mapping[str, Any]], order: Sequence[str], smallest: float) -> Figure:
     """Variance of ΔJ over seeds, arm over reference, by off-task and pooled, with intervals.
 
     A panel at equal steps and one at equal progress.
     """
-    tested = [claim for claim in claims if claim["id"] == "H2" and claim["effect"]]
+    tested = _ratios(claims)
     arms = [arm for arm in order if any(claim["arm"] == arm for claim in tested)]
     tasks = list(dict.fromkeys(claim["task"] for claim in tested if claim["task"] != POOLED))
     rows = [*tasks, POOLED]

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from rlvr.advantage_study.files import AdvantageAnalysisFiles
+from rlvr.alignment.analysis.welch import HIGHER, LOWER, NO_DIFFERENCE
 from rlvr.figures.advantage_captions import ADVANTAGE_CAPTIONS
 from rlvr.files import read_json
 from rlvr.report.advantage_tables import (
@@ -18,6 +19,7 @@ from rlvr.report.advantage_tables import (
     methods_table,
     provenance_tables,
 )
+from rlvr.report.alignment_tables import VERDICTS_IN_WORDS
 from rlvr.report.page import as_yaml, read_figures, write_page
 
 DATA_FILES = ("advantage.html",)
@@ -47,7 +49,7 @@ def build_advantage_report(
     inputs: AdvantageReportInputs, config: Mapping[str, Any], out_path: str | Path
 ) -> None:
     """Write the page; `config` is the validated config's name and section `advantage`."""
-    tables, figures = inputs.tables, read_figures(inputs.figures, ADVANTAGE_CAPTIONS)
+    tables, figures = inputs.tables, read_figures(inputs.figures, ADVANTAGE_CAPTIONS, out_path)
     found = read_json(tables.findings)
     methods, comparisons = pd.read_csv(tables.methods), pd.read_csv(tables.comparisons)
     runs, compared = pd.read_csv(tables.grpo), pd.read_csv(tables.grpo_comparisons)
@@ -63,6 +65,7 @@ def build_advantage_report(
         "sweep_seeds": section["reference"]["sweep"]["seeds"],
         "confidence": f"{100 * section['reference']['confidence']:g}",
         "grpo": section["grpo"],
+        "verdicts": {word: VERDICTS_IN_WORDS[word] for word in (HIGHER, LOWER, NO_DIFFERENCE)},
         "findings": [one for one in found if one["group"] != "grpo"],
         "grpo_findings": [one for one in found if one["group"] == "grpo"],
         "figures": [one for one in figures if one["name"] not in GRPO_FIGURES],

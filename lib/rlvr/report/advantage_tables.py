@@ -31,7 +31,7 @@ FILES = (
     ),
     ("grpo/{estimator}/", "metrics, validations, generations, policies and provenance of the GRPO runs"),
     ("analysis/", "the tables of this page as CSV, and findings.json"),
-    ("figures/", "the figures as SVG and PDF"),
+    ("figures/", "the figures as SVG and PDF, and their numbers as CSV"),
 )
 
 

@@ -12,6 +12,7 @@ from rlvr.alignment.arms import Experiment
 from rlvr.figures.alignment_captions import ALIGNMENT_CAPTIONS
 from rlvr.files import read_json, read_jsonl
 from rlvr.report.alignment_tables import (
+    VERDICTS_IN_WORDS,
     arms_table,
     categories_table,
     comparisons_table,
@@ -98,7 +99,9 @@ def build_alignment_report(
 ) -> None:
     """Write the page; `config` is the validated config's name and section `alignment`."""
     findings = read_json(inputs.tables.findings)
-    figures = {figure["name"]: figure for figure in read_figures(inputs.figures, ALIGNMENT_CAPTIONS)}
+    figures = {
+        figure["name"]: figure for figure in read_figures(inputs.figures, ALIGNMENT_CAPTIONS, out_path)
+    }
     sections = [
         {
             "name": group.name,
@@ -118,6 +121,7 @@ def build_alignment_report(
         f"apart with {config['alignment']['seeds']} seeds an arm.",
         "confidence": f"{100 * config['alignment']['comparison']['confidence']:g}",
         "margin": f"{config['alignment']['comparison']['margin_points']:g}",
+        "verdicts": VERDICTS_IN_WORDS,
         "sections": sections,
         "data": data_table(read_json(inputs.manifest)),
         "configuration": as_yaml(config),

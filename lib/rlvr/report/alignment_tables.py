@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from rlvr.alignment.analysis.welch import EQUIVALENT, HIGHER, LOWER, NO_DIFFERENCE
 from rlvr.report.page import Table, number
 from rlvr.report.provenance import flatten
 from rlvr.table_rows import table_rows
@@ -13,6 +14,13 @@ CATEGORIES = {(1, 1): "right", (1, 0): "in the format, wrong", (0, 0): "not in t
 SHOWN = 5  # failures of each kind, and responses of each step
 # What differs from run to run, and is shown by run.
 RUN_KEYS = ("updates", "rollouts", "tokens_sampled", "tokens_trained", "seconds", "diverged", "reason")
+# What a verdict says of the first of the two that are compared, for readers without statistics.
+VERDICTS_IN_WORDS = {
+    HIGHER: "it lies above the other, by more than the luck of the seeds would explain.",
+    LOWER: "it lies below the other, by more than the luck of the seeds would explain.",
+    EQUIVALENT: "the two are so near to one another that the difference does not matter.",
+    NO_DIFFERENCE: "these runs cannot tell the two apart; more seeds might.",
+}
 
 
 def _percent(value: float | None, pattern: str = "{:.1f}") -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 import yaml
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from rlvr.files import write_text
 from rlvr.version import __version__
@@ -24,6 +24,9 @@ PAGES = {
     "advantage": "advantage/report.html",
     "repair": "repair/report.html",
 }
+
+# What lies in the folder of a study's figures for each of them.
+FORMATS = ("svg", "pdf", "csv")
 
 
 @dataclass(frozen=True)
@@ -47,16 +50,29 @@ def inline_svg(svg: str, name: str, title: str) -> Markup:
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", svg)
     svg = re.sub(r'(\sid="|url\(#|href="#)', rf"\g<1>{name}-", svg)
-    return Markup(svg.replace("<svg", f'<svg role="img" aria-label="{title}"', 1))
+    alternative = f'<svg role="img" aria-label="{escape(title)}" aria-describedby="caption-{name}"'
+    return Markup(svg.replace("<svg", alternative, 1))
 
 
-def read_figures(folder: str | Path, captions: Mapping[str, tuple[str, str]]) -> list[dict[str, Any]]:
-    """Every figure of `captions` (name: title and caption) with its `{name}.svg` from a folder."""
+def _caption(text: str) -> Markup:
+    """A caption, what stands in backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def read_figures(
+    folder: str | Path, captions: Mapping[str, tuple[str, str]], page: str | Path
+) -> list[dict[str, Any]]:
+    """Every figure of `captions` (name: title and caption) with its `{name}.svg` from a folder.
+
+    `page`: the file that shows them; it leads to the figure's files from where it lies.
+    """
+    beside = Path(os.path.relpath(folder, Path(page).parent)).as_posix()
     return [
         {
             "name": name,
             "title": title,
-            "caption": caption,
+            "caption": _caption(caption),
+            "files": [{"kind": kind.upper(), "link": f"{beside}/{name}.{kind}"} for kind in FORMATS],
             "svg": inline_svg((Path(folder) / f"{name}.svg").read_text(encoding="utf-8"), name, title),
         }
         for name, (title, caption) in captions.items()
@@ -82,6 +98,7 @@ def write_page(study: str, content: Mapping[str, Any], out_path: str | Path) -> 
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True,
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
+    environment.filters["longest_word"] = lambda text: max(map(len, text.split()), default=0)
     template = environment.get_template(f"{study}.html")
     frame = {"study": study, "pages": _links(study), "version": __version__}
     write_text(out_path, template.render({**frame, **content}))

@@ -16,6 +16,7 @@ from rlvr.report import tables, words
 from rlvr.report.mechanism import geometry_table, overlap_table
 from rlvr.report.modes import modes_table
 from rlvr.report.page import as_yaml, read_figures, write_page
+from rlvr.report.plain import plain_verdict
 
 DATA_FILES = ("precision.html",)
 
@@ -49,7 +50,14 @@ def _verdicts(claims: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for claim in claims:
         found = arms.setdefault(claim["arm"], {}).setdefault(claim["id"], [])
         if claim["headline"]:
-            found.append({"claim": claim, "basis": BASES[claim["basis"]], "parts": []})
+            found.append(
+                {
+                    "claim": claim,
+                    "plain": plain_verdict(claim),
+                    "basis": BASES[claim["basis"]],
+                    "parts": [],
+                }
+            )
         else:
             found[-1]["parts"].append(claim)
     return [
@@ -64,7 +72,7 @@ def _verdicts(claims: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _content(inputs: ReportInputs, config: Mapping[str, Any]) -> dict[str, Any]:
+def _content(inputs: ReportInputs, config: Mapping[str, Any], out_path: str | Path) -> dict[str, Any]:
     """Everything that the template shows."""
     files = inputs.analysis
     runs, arms, modes, weights, components, predictions, missing = (
@@ -102,7 +110,7 @@ def _content(inputs: ReportInputs, config: Mapping[str, Any]) -> dict[str, Any]:
         "perfectible": words.perfectible_sentences(manifest, modes),
         "predictions": tables.predictions_table(predictions),
         "prediction_notes": tables.prediction_notes(predictions),
-        "figures": read_figures(inputs.figures, CAPTIONS),
+        "figures": read_figures(inputs.figures, CAPTIONS, out_path),
         "results": [
             modes_table(modes),
             tables.gains_table(arms, runs, analysis["confidence"]),
@@ -125,4 +133,4 @@ def _content(inputs: ReportInputs, config: Mapping[str, Any]) -> dict[str, Any]:
 
 def build_precision_report(inputs: ReportInputs, config: Mapping[str, Any], out_path: str | Path) -> None:
     """Write the page; `config` is the whole validated config as a mapping, without what changes no result."""
-    write_page("precision", _content(inputs, config), out_path)
+    write_page("precision", _content(inputs, config, out_path), out_path)

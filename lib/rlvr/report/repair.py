@@ -63,6 +63,16 @@ def rate_sentence(results: Mapping[str, Any]) -> str:
     )
 
 
+def plain_sentence(results: Mapping[str, Any]) -> str:
+    """The verdict on the success rate, for readers without statistics."""
+    if results["verdict"] == "undecided":
+        return "These attempts cannot tell whether the task is as hard as it is meant to be."
+    if results["verdict"] == "inside":
+        return "The task is as hard for this solver as it is meant to be."
+    harder = results["rate"] < results["target"][0]
+    return f"The task is {'harder' if harder else 'easier'} for this solver than it is meant to be."
+
+
 def known_table(known: pd.DataFrame) -> Table:
     """Every known solution, wrong edit and forgery: what it must get and what it got."""
     rows = tuple(
@@ -139,10 +149,11 @@ def build_repair_report(inputs: RepairReportInputs, config: Mapping[str, Any], o
         "warnings": _wrong_verdicts(known),
         "solver": solver_sentence(results["solver"]),
         "verdict": results["verdict"],
+        "plain": plain_sentence(results),
         "rate": rate_sentence(results),
         "known_right": int(known["as_expected"].sum()),
         "known_count": len(known),
-        "figures": read_figures(inputs.figures, REPAIR_CAPTIONS),
+        "figures": read_figures(inputs.figures, REPAIR_CAPTIONS, out_path),
         "known": known_table(known),
         "variance": variance_table(pd.read_csv(inputs.variance)),
         "attempts": [spread_table(results), attempts_table(results)],

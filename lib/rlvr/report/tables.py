@@ -261,7 +261,7 @@ def claims_table(claims: Sequence[Mapping[str, Any]]) -> Table:
         if claim["effect_name"]
     )
     head = (
-        "", "arm", "compared at", "part", "task", "effect [interval]", "test", "p", "adjusted p",
+        "claim", "arm", "compared at", "part", "task", "effect [interval]", "test", "p", "adjusted p",
         "Brown–Forsythe", "power", "shown with 80 % power", "verdict",
     )  # fmt: skip
     caption = (

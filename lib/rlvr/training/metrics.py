@@ -1,10 +1,9 @@
-"""One row of metrics.csv a step, the logged rollouts, progress lines and TensorBoard files."""
+"""One row of metrics.csv a step, the logged rollouts and progress lines."""
 
 import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from rlvr.buckets import flat, together
-from rlvr.files import atomic_path
 from rlvr.optim import AdamW, second_moments_stuck
 from rlvr.processes import norm_over_processes, sum_over_processes
 from rlvr.shards import local
@@ -132,17 +130,6 @@ def logged_rollouts(step: int, groups: Sequence[Group], count: int) -> list[dict
                 }
             )
     return records
-
-
-def write_tensorboard(folder: str | Path, rows: Sequence[Row]) -> None:
-    """Write the same metrics as TensorBoard scalars."""
-    from tensorboardX import SummaryWriter
-
-    with atomic_path(folder) as temporary, SummaryWriter(logdir=str(temporary)) as writer:
-        for row in rows:
-            for key, value in row.items():
-                if key != "step" and not math.isnan(value):
-                    writer.add_scalar(key, value, global_step=row["step"])
 
 
 class Progress:

@@ -35,12 +35,13 @@ from rlvr.training.checkpoint import load_checkpoint, save_checkpoint
 from rlvr.training.completion import is_orphan, release_checkpoints
 from rlvr.training.dtype_contract import DtypeContract
 from rlvr.training.grpo import Setting, TrainingState, train
-from rlvr.training.metrics import WeightTracker, write_tensorboard
+from rlvr.training.metrics import WeightTracker
 from rlvr.training.notes import inert_factors, notes
 from rlvr.training.optimizer import make_optimizer, trainable_policy
 from rlvr.training.owner import only_process
 from rlvr.training.prompts import fitting_problems
 from rlvr.training.sharing import SharedEngine, SharedJudge
+from rlvr.training.tensorboard import write_tensorboard
 from rlvr.training.update import Updater, make_scaler
 from rlvr.verify.registry import Judge, describe_isolation
 
