@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import torch
 
-from rlvr.optim import AdamW, second_moments_stuck
+from rlvr.optim import AdamW
+from rlvr.training.metrics import second_moments_stuck
 
 ARMS = (
     ("fp32, seen in bf16", torch.float32, torch.float32, "nearest"),

@@ -78,7 +78,7 @@ def run_steps(case: Case, mode: str, device: str, folder: Path) -> None:
     from rlvr.config.load import load_config
     from rlvr.plan.probe import training_job
     from rlvr.training.grpo import train_step
-    from rlvr.training.run import Trainer
+    from rlvr.training.trainer import Trainer
     from rlvr.verify.registry import Judge
 
     config = load_config("config.yaml")

@@ -58,7 +58,8 @@ def train(folder: Path, steps: int) -> None:
     """Our half: prints what trl_step.py prints, and the seconds of each phase."""
     from rlvr.config.build import build
     from rlvr.precision import resolve_mode
-    from rlvr.training.run import TrainingFiles, TrainingJob, train_policy
+    from rlvr.training.run import TrainingFiles, train_policy
+    from rlvr.training.trainer import TrainingJob
 
     config = config_of("config.yaml")
     training = config["precision"]["training"] | {

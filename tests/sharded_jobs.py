@@ -13,13 +13,14 @@ import torch
 
 from rlvr.config.build import build
 from rlvr.files import read_json
-from rlvr.optim import AdamW, second_moments_stuck
+from rlvr.optim import AdamW
 from rlvr.processes import is_first_process, join_processes, process_count, process_rank
 from rlvr.shards import whole
 from rlvr.sigterm import Terminated
 from rlvr.training import grpo
+from rlvr.training.gradients import add_relative_noise, clip_gradients
+from rlvr.training.metrics import second_moments_stuck
 from rlvr.training.run import run_training
-from rlvr.training.update import add_relative_noise, clip_gradients
 from rlvr.training.worker import SharedJob
 
 CPU = torch.device("cpu")

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from rlvr import optim
-from rlvr.optim import AdamW, second_moments_stuck
+from rlvr.optim import AdamW
+from rlvr.training.metrics import second_moments_stuck
 
 SETTINGS = {"lr": 3e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.1}
 SHAPES = ((37, 11), (5,), (60, 33), (3, 4, 5), (), (1,), (1, 701))

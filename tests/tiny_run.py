@@ -10,7 +10,8 @@ from rlvr.data.families import family_problems
 from rlvr.files import read_json, write_jsonl
 from rlvr.precision import PrecisionMode, resolve_mode
 from rlvr.training.base import prepare_base_policy
-from rlvr.training.run import TrainingFiles, TrainingJob
+from rlvr.training.run import TrainingFiles
+from rlvr.training.trainer import TrainingJob
 
 BASE = {
     "kind": "tiny",

@@ -10,7 +10,8 @@ lease_gpus(snakemake.resources.gpu, snakemake.log[0])
 
 from rlvr.config.build import build
 from rlvr.training.launch import launch_training
-from rlvr.training.run import TrainingFiles, TrainingJob
+from rlvr.training.run import TrainingFiles
+from rlvr.training.trainer import TrainingJob
 
 job = build(TrainingJob, snakemake.params.job)
 files = TrainingFiles(**snakemake.input, **snakemake.output, checkpoints=snakemake.params.checkpoints)

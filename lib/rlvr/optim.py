@@ -1,7 +1,7 @@
 """AdamW with fp32 arithmetic, whatever dtype the weights and moments are stored in."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from typing import Any, ParamSpec, TypeVar, cast, overload
 
@@ -10,18 +10,18 @@ from torch import Tensor
 
 from rlvr.adam import AdamStep
 from rlvr.buckets import flat, pieces, store, together
-from rlvr.processes import norm_over_processes, sum_over_processes
+from rlvr.processes import sum_over_processes
 from rlvr.rounding import (
     STATE_DTYPES,
     WEIGHT_DTYPES,
     WriteBack,
     add_compensated,
-    derived_generator,
     require_dtype,
     round_stochastically,
     stochastic_noise,
 )
 from rlvr.shards import copy_into, is_sharded, local, place
+from rlvr.tracked_weights import in_part, tracked_coordinates, weighted_norm
 
 # Elements that are updated together. On a CPU what an update reads and writes then stays in the cache from
 # one operation to the next; elsewhere launches cost more than memory, and only fp32 copies are bounded.
@@ -101,8 +101,8 @@ class AdamW(torch.optim.Optimizer):
                 f"parameter {index}", parameter.dtype, WEIGHT_DTYPES[self.write_back], self.write_back
             )
             if self.tracked:
-                every = _tracked_coordinates(parameter.numel(), self.tracked, self.seed, index)
-                self._coordinates[parameter], self._tracked_here[parameter] = _in_part(parameter, every)
+                every = tracked_coordinates(parameter.numel(), self.tracked, self.seed, index)
+                self._coordinates[parameter], self._tracked_here[parameter] = in_part(parameter, every)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """As torch's, without its decorator."""
@@ -197,7 +197,9 @@ class AdamW(torch.optim.Optimizer):
         applied = torch._foreach_sub(now, [self.state[parameter]["start"] for parameter in moved])
         # Each tracked weight stands for as many as its tensor has for each that is tracked.
         shares = [parameter.numel() / min(parameter.numel(), self.tracked) for parameter in moved]
-        sizes = [_norm(tensors, shares) for tensors in (torch._foreach_sub(intended, applied), intended)]
+        sizes = [
+            weighted_norm(tensors, shares) for tensors in (torch._foreach_sub(intended, applied), intended)
+        ]
         return sizes[0] / sizes[1] if sizes[1] else math.nan
 
     def _at_tracked(self, parameter: Tensor, values: Tensor) -> Tensor:
@@ -313,59 +315,6 @@ class AdamW(torch.optim.Optimizer):
             store(stored, result)
 
 
-def second_moments_stuck(optimizer: AdamW) -> float:
-    """Share of the non-zero second moments v that β₂·v rounds back to: without gradient they never decay.
-
-    With nearest rounding to bf16 and β₂ = 0.999 it is all of the normal ones: 0.001·v is less than half the
-    distance to the next number. 0 with stochastic rounding, where a moment decays by β₂ in expectation; NaN
-    if no second moment is non-zero.
-    """
-    if optimizer.write_back == "stochastic":
-        return 0.0
-    counts = []
-    for group in optimizer.param_groups:
-        for parameter in group["params"]:
-            if parameter in optimizer.state:
-                second = local(optimizer.state[parameter]["exp_avg_sq"])
-                decayed = (second.float() * group["betas"][1]).to(second.dtype)
-                kept = (decayed == second).count_nonzero() - (second == 0).count_nonzero()
-                counts.append(torch.stack([kept, second.count_nonzero()]))
-    stuck, nonzero = sum_over_processes(torch.stack(counts).sum(0)).tolist() if counts else (0, 0)
-    return stuck / nonzero if nonzero else math.nan
-
-
 def _undecorated(method: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
     """A method of torch's optimiser without its decorator, whose type does not tell of `__wrapped__`."""
     return cast(Callable[Parameters, Result], cast(Any, method).__wrapped__)
-
-
-def _norm(tensors: Sequence[Tensor], shares: list[float]) -> float:
-    """The 2-norm of all tensors of all processes, their squares weighted by `shares`, in float64."""
-    norms = torch.stack(torch._foreach_norm(list(tensors), dtype=torch.float64))
-    return norm_over_processes((norms * norms.new_tensor(shares).sqrt()).norm()).item()
-
-
-def _tracked_coordinates(size: int, count: int, seed: int, index: int) -> Tensor | None:
-    """Flat indices (int64, increasing, on the CPU): one at random in each of `count` equal runs of elements.
-
-    None for all of them, where there are no more.
-    """
-    if size <= count:
-        return None
-    bounds = torch.arange(count + 1) * size // count
-    generator = derived_generator(torch.device("cpu"), "tracked coordinates", seed, index)
-    offsets = torch.rand(count, generator=generator, dtype=torch.float64) * bounds.diff()
-    return bounds[:-1] + offsets.long()
-
-
-def _in_part(parameter: Tensor, coordinates: Tensor | None) -> tuple[Tensor | None, slice]:
-    """Those of the coordinates that this process's part of the parameter holds, counted from its start.
-
-    Also which of all coordinates they are.
-    """
-    own = place(parameter)
-    bounds = torch.tensor([own.start, own.start + own.count])
-    if coordinates is None:
-        return None, slice(*bounds.tolist())
-    here = slice(*torch.searchsorted(coordinates, bounds).tolist())
-    return (coordinates[here] - own.start).to(parameter.device), here

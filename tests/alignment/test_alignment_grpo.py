@@ -26,7 +26,8 @@ from rlvr.models.loading import load_policy
 from rlvr.models.weights import weight_hash
 from rlvr.training import grpo as grpo_module
 from rlvr.training import update
-from rlvr.training.run import Trainer, TrainingFiles, train_policy
+from rlvr.training.run import TrainingFiles, train_policy
+from rlvr.training.trainer import Trainer
 
 SETTINGS = GrpoSettings(
     steps=2,

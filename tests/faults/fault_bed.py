@@ -20,7 +20,7 @@ from tiny_run import make_files, make_job, rows_without_times
 
 from rlvr.files import read_json, read_jsonl
 from rlvr.provenance import digest, sha256_path
-from rlvr.training.run import TrainingJob
+from rlvr.training.trainer import TrainingJob
 
 STEPS = 8
 DRAWS = 30

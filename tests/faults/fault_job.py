@@ -12,7 +12,8 @@ from multiprocessing.process import BaseProcess
 
 from rlvr.joblog import log_to
 from rlvr.training.owner import Pulse, WhenTaken, only_process
-from rlvr.training.run import TrainingFiles, TrainingJob, run_training
+from rlvr.training.run import TrainingFiles, run_training
+from rlvr.training.trainer import TrainingJob
 
 # For claims of machines that are never heard of again.
 PULSE = Pulse(every=0.2, dead_after=2.0)

@@ -13,8 +13,8 @@ from rlvr.precision import MODES, Dropout, PrecisionMode
 from rlvr.rollout.native import NativeEngine
 from rlvr.training import run as training_run
 from rlvr.training.dtype_contract import DtypeMismatch
+from rlvr.training.gradients import add_relative_noise
 from rlvr.training.run import train_policy
-from rlvr.training.update import add_relative_noise
 
 ROUNDING = 1e-4  # of a metric after 6 steps in fp32; a single reduction errs by 1e-7
 

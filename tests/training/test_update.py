@@ -17,10 +17,12 @@ from rlvr.models.loading import load_policy
 from rlvr.models.tokenizers import small_tokenizer
 from rlvr.policy import get_response_log_probs
 from rlvr.precision import Dropout
-from rlvr.training.batch import response_log_probs
+from rlvr.training.gradients import clip_gradients
 from rlvr.training.groups import overlong_penalty
+from rlvr.training.optimizer import learning_rate
 from rlvr.training.prompts import fitting_problems, step_problems
-from rlvr.training.update import clip_gradients, kl_penalty, learning_rate, minibatches, score_labels
+from rlvr.training.scores import response_log_probs, score_labels
+from rlvr.training.update import kl_penalty, minibatches
 
 
 @pytest.mark.parametrize(("tokens", "expected"), [(1, 0.0), (12, 0.0), (13, -0.25), (14, -0.5), (16, -1.0)])

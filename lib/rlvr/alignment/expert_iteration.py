@@ -20,8 +20,8 @@ from rlvr.policy import collate
 from rlvr.rollout.engine import Rollout
 from rlvr.rollout.judged import draw_rollouts, judge_rollouts
 from rlvr.rollout.streams import named_generator, stream_seed
-from rlvr.training.batch import response_log_probs
 from rlvr.training.prompts import fitting_problems
+from rlvr.training.scores import response_log_probs
 
 logger = logging.getLogger(__name__)
 

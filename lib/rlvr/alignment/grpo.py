@@ -25,7 +25,7 @@ from rlvr.config.precision import (
 from rlvr.config.rollout import NATIVE
 from rlvr.errors import UserError
 from rlvr.training.grpo import Setting, TrainingState, train
-from rlvr.training.run import Trainer, TrainingJob
+from rlvr.training.trainer import Trainer, TrainingJob
 from rlvr.training.validation import Validator
 from rlvr.verify.registry import Judge
 

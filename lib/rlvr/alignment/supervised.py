@@ -18,9 +18,9 @@ from rlvr.models.loading import read_config, save_policy
 from rlvr.precision import torch_dtype
 from rlvr.rollout.streams import named_generator
 from rlvr.training.dtype_contract import DtypeContract
+from rlvr.training.gradients import clip_gradients
 from rlvr.training.optimizer import make_optimizer, trainable_policy
 from rlvr.training.sft import accumulate_gradients, finite_norm
-from rlvr.training.update import clip_gradients
 from rlvr.verify.registry import Judge
 
 Tokens = Sequence[int]

@@ -219,7 +219,7 @@ def sweep(scores: pd.DataFrame) -> Figure:
     )  # fmt: skip
     standard = runs[runs["method"] == "buffer"]
     for size, least in standard[["buffer_size", "min_count"]].drop_duplicates().itertuples(index=False):
-        corner = grid.columns.get_loc(size), grid.index.get_loc(least)
+        corner = list(grid.columns).index(size), list(grid.index).index(least)
         axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="black", linewidth=2.2))
     axes.set_xlabel("buffer size (rewards of a prompt)")
     axes.set_ylabel("least count")

@@ -64,7 +64,7 @@ def shown_statistics(inputs: ReferenceFigureInputs, methods: pd.DataFrame) -> Sh
     averages = averages.dropna(subset=["score_mean"])
     names = ["buffer"] if (methods["method"] == "buffer").any() else []
     if len(averages):
-        names.append(str(averages.loc[averages["score_mean"].idxmax(), "method"]))
+        names.append(str(averages["method"].iloc[averages["score_mean"].argmax()]))
     files = {one.name: path for one, path in zip(inputs.methods, inputs.statistics, strict=True)}
     loaded = {name: load_statistics(files[name]) for name in names}
     shared = set.intersection(*(set(one.seed.tolist()) for one in loaded.values())) if loaded else set()
@@ -77,11 +77,14 @@ def shown_statistics(inputs: ReferenceFigureInputs, methods: pd.DataFrame) -> Sh
 
 def statistics_data(shown: ShownStatistics | None) -> pd.DataFrame:
     """What each method held of the prompts shown: mean and standard deviation by epoch."""
-    parts = [pd.DataFrame(columns=["method", "seed", "prompt", "epoch", "mean", "std"])]
-    for name, (statistics, place) in shown.series.items() if shown else ():
+    nothing = pd.DataFrame(columns=["method", "seed", "prompt", "epoch", "mean", "std"])
+    if shown is None:
+        return nothing
+    parts = []
+    for name, (statistics, place) in shown.series.items():
         for prompt in shown.prompts:
             for found in np.flatnonzero(statistics.prompt[place] == prompt):
                 values = {"mean": statistics.mean[place, :, found], "std": statistics.std[place, :, found]}
                 keys = {"method": name, "seed": statistics.seed[place], "prompt": prompt}
                 parts.append(pd.DataFrame({**keys, "epoch": statistics.epoch, **values}))
-    return pd.concat(parts[1:] or parts)
+    return pd.concat(parts or [nothing])

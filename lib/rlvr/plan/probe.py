@@ -14,7 +14,7 @@ from rlvr.config.policy import ArchitectureConfig
 from rlvr.data.prepare import prepare_training_data, read_problems
 from rlvr.precision import resolve_mode
 from rlvr.training.grpo import train_step
-from rlvr.training.run import Trainer, TrainingJob
+from rlvr.training.trainer import Trainer, TrainingJob
 from rlvr.verify.registry import Judge
 
 # The first step also measures the KL to the base and fills caches; the median is over the others.

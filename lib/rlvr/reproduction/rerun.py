@@ -15,7 +15,8 @@ from rlvr.reproduction.comparison import Comparison
 from rlvr.reproduction.folders import compare_part, run_parts
 from rlvr.reproduction.recorded import read_record, training_problems
 from rlvr.training.launch import launch_training
-from rlvr.training.run import TrainingFiles, TrainingJob
+from rlvr.training.run import TrainingFiles
+from rlvr.training.trainer import TrainingJob
 
 
 def run_provenance(results: Path, run: str) -> Path:

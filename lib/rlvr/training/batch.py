@@ -8,17 +8,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from rlvr.config.precision import GrpoConfig, TrainerConfig
-from rlvr.models.label_scores import Scoring
+from rlvr.config.precision import GrpoConfig
 from rlvr.models.policy_model import PolicyModel
 from rlvr.objectives import importance_weights, masked_mean
 from rlvr.policy import collate
 from rlvr.precision import PrecisionMode, torch_dtype
-from rlvr.processes import share_out, sum_over_processes
 from rlvr.training.groups import Group
-from rlvr.training.microbatches import microbatches
-
-_BY_ROWS = TrainerConfig()
+from rlvr.training.scores import response_log_probs
 
 
 @dataclass(frozen=True)
@@ -54,55 +50,6 @@ def is_on_policy(config: GrpoConfig, mode: PrecisionMode) -> bool:
     """
     one_update = config.epochs == config.minibatches == 1
     return one_update and not mode.dropout.rate and mode.importance_cap is None and config.loss.kl_beta == 0
-
-
-def response_log_probs(
-    model: PolicyModel,
-    batch: dict[str, Tensor],
-    microbatch_size: int,
-    entropy: bool,
-    softmax_dtype: torch.dtype = torch.float32,
-    trainer: TrainerConfig = _BY_ROWS,
-) -> tuple[Tensor, Tensor | None]:
-    """Log-probabilities (B, S) of the labels under `model`, and token entropies if asked; no gradients.
-
-    Zero outside the response mask. `model`: one of `load_policy`. Equal rows are computed once. Processes
-    that share the job compute their share, and all get everything.
-    """
-    input_ids, labels, mask, place = distinct_rows(
-        batch["input_ids"], batch["labels"], batch["response_mask"]
-    )
-    log_probs = torch.zeros(mask.shape, device=mask.device)
-    entropies = torch.zeros_like(log_probs) if entropy else None
-    scoring = Scoring(entropy, softmax_dtype, trainer.vocabulary_chunk)
-    every = torch.arange(len(mask), device=mask.device)
-    with torch.no_grad():
-        for rows, own in share_out(microbatches(every, mask, microbatch_size, trainer.microbatch_tokens)):
-            width = trimmed_width(mask[rows])
-            of_tokens, of_entropies = model.label_scores(
-                input_ids[rows, :width], labels[rows, :width], mask[rows, :width], scoring
-            )
-            if not own:
-                continue
-            log_probs[rows, :width] = of_tokens.float()
-            if entropies is not None and of_entropies is not None:
-                entropies[rows, :width] = of_entropies.float()
-    log_probs = sum_over_processes(log_probs)[place]
-    return log_probs, None if entropies is None else sum_over_processes(entropies)[place]
-
-
-def distinct_rows(
-    input_ids: Int[Tensor, "B S"], labels: Int[Tensor, "B S"], mask: Bool[Tensor, "B S"]
-) -> tuple[Int[Tensor, "U S"], Int[Tensor, "U S"], Bool[Tensor, "U S"], Int[Tensor, " B"]]:
-    """The rows that differ, and which of them each row is: a group often holds a response several times."""
-    stacked = torch.stack([input_ids, labels, mask.long()])
-    (input_ids, labels, kept), place = stacked.unique(dim=1, return_inverse=True)
-    return input_ids, labels, kept.bool(), place
-
-
-def trimmed_width(mask: Bool[Tensor, "B S"]) -> int:
-    """Columns up to the last response token of any row: what is right of it is padding."""
-    return int(mask.any(0).nonzero().max()) + 1
 
 
 def make_batch(

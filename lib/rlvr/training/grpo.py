@@ -18,10 +18,12 @@ from rlvr.processes import of_all_processes, process_count
 from rlvr.rollout.engine import RolloutEngine
 from rlvr.sigterm import end_after, noted_sigterm
 from rlvr.training.advantage import Estimator
-from rlvr.training.batch import TrainingBatch, batch_metrics, make_batch, response_log_probs
+from rlvr.training.batch import TrainingBatch, batch_metrics, make_batch
 from rlvr.training.groups import Group, collect_groups
 from rlvr.training.metrics import Progress, Row, WeightTracker, logged_rollouts, rollout_metrics
-from rlvr.training.update import Updater, UpdateResult, learning_rate
+from rlvr.training.optimizer import learning_rate
+from rlvr.training.scores import response_log_probs
+from rlvr.training.update import Updater, UpdateResult
 from rlvr.verify.registry import Judge
 
 logger = logging.getLogger(__name__)

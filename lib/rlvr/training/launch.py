@@ -18,7 +18,8 @@ from rlvr.sigterm import Request, Terminated
 from rlvr.sources import code_digest
 from rlvr.training.completion import starter
 from rlvr.training.owner import only_process
-from rlvr.training.run import TrainingFiles, TrainingJob, run_training
+from rlvr.training.run import TrainingFiles, run_training
+from rlvr.training.trainer import TrainingJob
 from rlvr.training.worker import SharedJob, failures, log_file, process_ids
 
 logger = logging.getLogger(__name__)

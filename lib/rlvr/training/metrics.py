@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rlvr.buckets import flat, together
-from rlvr.optim import AdamW, second_moments_stuck
+from rlvr.optim import AdamW
 from rlvr.processes import norm_over_processes, sum_over_processes
 from rlvr.shards import local
 from rlvr.training.groups import Collected, Group
@@ -66,7 +66,7 @@ class WeightTracker:
         """Metrics of the change since `before`; `updated`: whether an update was made since then.
 
         `updates_lost`: share of weights with a non-zero first moment, hence a non-zero update, whose stored
-        value did not change over the step. `lost_update` and `second_moments_stuck`: see `rlvr.optim`.
+        value did not change over the step. `lost_update`: see `rlvr.optim.AdamW`.
         """
         norms, counts = [], []
         for names in together(
@@ -94,6 +94,27 @@ class WeightTracker:
             "lost_update": optimizer.lost_update(),
             "second_moments_stuck": second_moments_stuck(optimizer),
         }
+
+
+def second_moments_stuck(optimizer: AdamW) -> float:
+    """Share of the non-zero second moments v that β₂·v rounds back to: without gradient they never decay.
+
+    With nearest rounding to bf16 and β₂ = 0.999 it is all of the normal ones: 0.001·v is less than half the
+    distance to the next number. 0 with stochastic rounding, where a moment decays by β₂ in expectation; NaN
+    if no second moment is non-zero.
+    """
+    if optimizer.write_back == "stochastic":
+        return 0.0
+    counts = []
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter in optimizer.state:
+                second = local(optimizer.state[parameter]["exp_avg_sq"])
+                decayed = (second.float() * group["betas"][1]).to(second.dtype)
+                kept = (decayed == second).count_nonzero() - (second == 0).count_nonzero()
+                counts.append(torch.stack([kept, second.count_nonzero()]))
+    stuck, nonzero = sum_over_processes(torch.stack(counts).sum(0)).tolist() if counts else (0, 0)
+    return stuck / nonzero if nonzero else math.nan
 
 
 def _first_moments(parameters: Sequence[nn.Parameter], optimizer: AdamW) -> Tensor:

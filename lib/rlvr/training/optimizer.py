@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from rlvr.config.precision import GrpoConfig
 from rlvr.errors import UserError
 from rlvr.models.decoder import Decoder
 from rlvr.models.loading import load_policy
@@ -54,3 +55,9 @@ def make_optimizer(
         seed=seed,
         tracked=tracked,
     )
+
+
+def learning_rate(step: int, config: GrpoConfig) -> float:
+    """Linear warm-up over the first `warmup_steps` steps (step counts from 0), constant afterwards."""
+    warmup = config.optimizer.warmup_steps
+    return config.optimizer.learning_rate * min(1.0, (step + 1) / warmup if warmup else 1.0)

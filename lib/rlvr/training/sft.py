@@ -15,8 +15,8 @@ from rlvr.config.policy import SftConfig
 from rlvr.objectives import sft_microbatch_train_step
 from rlvr.policy import collate, get_response_log_probs
 from rlvr.sigterm import end_after, noted_sigterm
-from rlvr.training.batch import trimmed_width
 from rlvr.training.examples import ExampleStream
+from rlvr.training.scores import trimmed_width
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,7 @@ from statistics import fmean
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from rlvr.config.precision import GrpoConfig
 from rlvr.models.attention import AttentionDropout
@@ -18,17 +17,17 @@ from rlvr.objectives import LengthNormalization, LossType, grpo_microbatch_train
 from rlvr.optim import AdamW
 from rlvr.precision import PrecisionMode, torch_dtype
 from rlvr.processes import (
-    norm_over_processes,
     of_all_processes,
-    process_count,
     share_out,
     sum_over_processes,
 )
 from rlvr.rollout.streams import named_generator
-from rlvr.shards import local, place
-from rlvr.training.batch import TrainingBatch, distinct_rows, trimmed_width
+from rlvr.training.batch import TrainingBatch
 from rlvr.training.dtype_contract import DtypeContract
+from rlvr.training.gradients import add_relative_noise, clip_gradients
 from rlvr.training.microbatches import microbatches
+from rlvr.training.optimizer import learning_rate
+from rlvr.training.scores import score_labels, trimmed_width
 
 # A loss scale below this means gradients that overflow however small they are scaled: the run has diverged.
 SMALLEST_LOSS_SCALE = 2.0**-14
@@ -213,43 +212,6 @@ class Updater:
         return norm, True
 
 
-def score_labels(
-    model: PolicyModel,
-    input_ids: Int[Tensor, "B S"],
-    labels: Int[Tensor, "B S"],
-    mask: Bool[Tensor, "B S"],
-    dropout: AttentionDropout | None,
-    scoring: Scoring,
-    learning: Bool[Tensor, " B"] | None = None,
-) -> tuple[Float[Tensor, "B S"], Float[Tensor, "B S"] | None]:
-    """Log-probabilities of the labels, for backward, and entropies if asked for.
-
-    Equal rows are computed once, and those that are not `learning`, whose loss has no gradient, without a
-    backward pass. With dropout every row is computed, since each has a mask of its own.
-    """
-    if dropout is not None:
-        return model.label_scores(input_ids, labels, mask, scoring, dropout)
-    input_ids, labels, mask, place = distinct_rows(input_ids, labels, mask)
-    if learning is None:
-        log_probs, entropies = model.label_scores(input_ids, labels, mask, scoring)
-        return log_probs[place], None if entropies is None else entropies[place]
-    learns = torch.zeros(len(mask), dtype=torch.bool, device=mask.device)
-    learns[place[learning]] = True
-    # The loss goes backward in any case, and processes that share the job through both passes.
-    learns[0] |= not learns.any()
-    still, moving = (~learns).nonzero()[:, 0], learns.nonzero()[:, 0]
-    parts = []
-    if len(still) or process_count() > 1:
-        rows = still if len(still) else moving[:1]
-        with torch.no_grad():
-            scores = model.label_scores(input_ids[rows], labels[rows], mask[rows], scoring)
-        parts = [(rows, *scores)] if len(still) else []
-    parts.append((moving, *model.label_scores(input_ids[moving], labels[moving], mask[moving], scoring)))
-    rows, log_probs, entropies = zip(*parts, strict=True)
-    place = torch.cat(rows).argsort()[place]
-    return torch.cat(log_probs)[place], torch.cat(entropies)[place] if scoring.entropy else None
-
-
 def _keep_scores(batch: TrainingBatch, rows: Tensor, details: Mapping[str, Tensor]) -> None:
     """Put a microbatch's scores in place in a batch that has none yet."""
     for kept, found in ((batch.old_log_probs, "log_probs"), (batch.entropy, "entropy")):
@@ -298,39 +260,6 @@ def _summary(updates: Sequence[UpdateResult]) -> UpdateResult:
         ratio_max=max(update.ratio_max for update in updates),
         loss_scale=updates[-1].loss_scale,
     )
-
-
-def learning_rate(step: int, config: GrpoConfig) -> float:
-    """Linear warm-up over the first `warmup_steps` steps (step counts from 0), constant afterwards."""
-    warmup = config.optimizer.warmup_steps
-    return config.optimizer.learning_rate * min(1.0, (step + 1) / warmup if warmup else 1.0)
-
-
-def clip_gradients(parameters: Sequence[nn.Parameter], max_norm: float) -> float:
-    """Scale gradients so that their global 2-norm is at most `max_norm`; return the norm before.
-
-    The norm is accumulated in fp32 whatever the gradients' dtype; torch's clip_grad_norm_ rounds the norms
-    of bf16 gradients to bf16. Of gradients that are divided among processes it is that of all parts.
-    """
-    gradients = [local(p.grad) for p in parameters if p.grad is not None]
-    norms = torch.stack([torch.linalg.vector_norm(g, dtype=torch.float32) for g in gradients])
-    norm = norm_over_processes(norms.norm()).item()
-    if norm > max_norm:
-        torch._foreach_mul_(gradients, max_norm / norm)
-    return norm
-
-
-def add_relative_noise(gradients: Sequence[Tensor], size: float, seed: int) -> None:
-    """Multiply every entry by 1 + size·N(0, 1), in fp32, in place: rounding error without its carrier.
-
-    Rounding to b bits errs by up to 2⁻ᵇ of a value; here the error has standard deviation `size`, whatever
-    dtype the gradient has. Every process draws for whole gradients, so that their number changes nothing.
-    """
-    generator = torch.Generator(gradients[0].device).manual_seed(seed)
-    for gradient in gradients:
-        own = local(gradient)
-        draws = torch.empty(gradient.numel(), device=own.device).normal_(generator=generator)
-        own.copy_(own.float() * (1 + size * place(gradient).cut(draws).view(own.shape)))
 
 
 def minibatches(

@@ -15,7 +15,7 @@ from rlvr.models.policy_model import PolicyModel
 from rlvr.policy import collate
 from rlvr.rollout.engine import Rollout, RolloutEngine, SamplingParams
 from rlvr.rollout.judged import draw_rollouts, judge_rollouts
-from rlvr.training.batch import response_log_probs
+from rlvr.training.scores import response_log_probs
 from rlvr.verify.registry import Judge
 from rlvr.verify.verdict import Verdict
 

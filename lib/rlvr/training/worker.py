@@ -18,7 +18,8 @@ from rlvr.files import read_json, write_json, write_text
 from rlvr.joblog import log_lines, log_to
 from rlvr.sigterm import Terminated
 from rlvr.training.completion import count_as_started_by
-from rlvr.training.run import TrainingFiles, TrainingJob, run_training
+from rlvr.training.run import TrainingFiles, run_training
+from rlvr.training.trainer import TrainingJob
 
 logger = logging.getLogger(__name__)
 
