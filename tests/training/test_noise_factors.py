@@ -11,7 +11,7 @@ from rlvr.files import read_json
 from rlvr.models.attention import AttentionDropout
 from rlvr.precision import MODES, Dropout, PrecisionMode
 from rlvr.rollout.native import NativeEngine
-from rlvr.training import run as training_run
+from rlvr.training import trainer
 from rlvr.training.dtype_contract import DtypeMismatch
 from rlvr.training.gradients import add_relative_noise
 from rlvr.training.run import train_policy
@@ -107,14 +107,14 @@ def test_importance_weights_act_where_engine_and_trainer_differ(small_base, tmp_
 
 
 def test_overflowing_loss_scale_skips_updates_and_comes_down(small_base, tmp_path, monkeypatch):
-    make = training_run.make_scaler
+    make = trainer.make_scaler
 
     def huge(mode, device):
         scaler = make(mode, device)
         scaler._scale.fill_(2.0**26)
         return scaler
 
-    monkeypatch.setattr(training_run, "make_scaler", huge)
+    monkeypatch.setattr(trainer, "make_scaler", huge)
     record, rows = _train(small_base, tmp_path, "fp16_mixed", steps=12, snapshot_steps=[])
     skipped, scale = _column(rows, "updates_skipped"), _column(rows, "loss_scale")
     assert skipped[0] == 2
@@ -186,7 +186,7 @@ def test_an_engine_of_another_dtype_stops_the_run(small_base, tmp_path, monkeypa
     def wrong(model, tokenizer, dtype, rows, device, **settings):
         return NativeEngine(model, tokenizer, torch.float32, rows, device)
 
-    monkeypatch.setattr(training_run, "open_engine", wrong)
+    monkeypatch.setattr(trainer, "open_engine", wrong)
     with pytest.raises(
         DtypeMismatch,
         match=r"bf16_mixed: rollout should be bfloat16, but model\.embed_tokens\.weight is torch\.float32",
