@@ -1,5 +1,6 @@
 """Faults of processes: killed, told to end, doubled, reading what another writes."""
 
+import os
 import random
 import re
 from dataclasses import replace
@@ -15,6 +16,7 @@ from tiny_run import TRAINING
 from rlvr.sigterm import STATUS
 
 JUDGEMENTS = STEPS * 4 * TRAINING["group_size"]
+LISTINGS = 1000
 
 
 def kill_job(bed: Bed, chance: random.Random) -> Trial:
@@ -84,11 +86,30 @@ def start_second_job(bed: Bed, chance: random.Random) -> Trial:
 
 def read_in_write(bed: Bed, chance: random.Random) -> Trial:
     order = bed.new_order()
+    names, reads = _names(order.files.policy), 0
     run = bed.start(order)
     bed.wait_for(run, Moment(STEPS - 1, 0.2 * chance.random()))
-    reads = 0
     while not run.ended():
+        for _ in range(LISTINGS):  # the time in which a folder is replaced is short
+            found = _names(order.files.policy)
+            if found not in (names, None):
+                raise BadEnd(f"half of the policy's folder was seen: {found}")
+            reads += 1
         bed.demand_whole(order)
-        reads += 1
     bed.demand_success(run)
     return Trial(f"{reads} readings", "same hashes", "(each file was the older or the new one)")
+
+
+def _names(folder: str) -> list[str] | None:
+    """The names in a folder; None if it is not there, or was replaced meanwhile."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        found = sorted(os.listdir(descriptor))
+        return found if os.path.samestat(os.fstat(descriptor), os.stat(folder)) else None
+    except FileNotFoundError:
+        return None
+    finally:
+        os.close(descriptor)

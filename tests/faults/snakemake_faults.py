@@ -106,7 +106,7 @@ def start_second_snakemake(bed: Bed, chance: random.Random) -> Trial:
     bed.demand_success(first)
     if code == 0 and "Nothing to be done" in second.log():
         raise TooLate
-    said = second.demand("LockException|cannot be locked")
+    said = second.demand("cannot be locked")
     return Trial(f"lock of the first + {delay:.2f} s", "clear error, then same hashes", said)
 
 
