@@ -124,6 +124,13 @@ def test_a_wrong_verdict_is_a_warning(tmp_path):
     assert "right about 1 of 2" in page
 
 
+def test_a_submission_may_be_called_nan(tmp_path):
+    called = ["nan", "wrong", "divides by zero", False, True, "", False, "", "", ""]
+    page = build(tmp_path, [*KNOWN, called])
+    assert "The grader is wrong about nan: its rewards cannot be trusted." in page
+    assert '<th scope="row">nan</th><td>wrong</td>' in page
+
+
 def test_a_model_is_named():
     solver = {"name": "openai-compatible", "model": "m-7b", **SETTINGS, "server": "localhost:8000"}
     assert "openai-compatible, model m-7b at localhost:8000, temperature 1" in solver_sentence(solver)

@@ -133,6 +133,12 @@ def spread_table(results: Mapping[str, Any]) -> Table:
     return Table("Variance error over the attempts", head, rows)
 
 
+def _read_known(path: str | Path) -> pd.DataFrame:
+    """known_submissions.csv; only errors may be missing, since one of the submissions is called nan."""
+    errors = {f"error_{rate}": [""] for rate in (30, 50, 70)}
+    return pd.read_csv(path, keep_default_na=False, na_values=errors)
+
+
 def _wrong_verdicts(known: pd.DataFrame) -> list[str]:
     wrong = ", ".join(known.loc[~known["as_expected"], "name"])
     return [f"The grader is wrong about {wrong}: its rewards cannot be trusted."] if wrong else []
@@ -140,7 +146,7 @@ def _wrong_verdicts(known: pd.DataFrame) -> list[str]:
 
 def build_repair_report(inputs: RepairReportInputs, config: Mapping[str, Any], out_path: str | Path) -> None:
     """Write the page; `config` is the validated config's name and section `repair`."""
-    results, known = read_json(inputs.results), pd.read_csv(inputs.known)
+    results, known = read_json(inputs.results), _read_known(inputs.known)
     provenance = flatten(read_json(inputs.provenance))
     content = {
         "name": config["name"],
