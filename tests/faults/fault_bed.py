@@ -5,12 +5,9 @@ import random
 import re
 import shutil
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Literal
@@ -297,39 +294,6 @@ def resumed(run: Run) -> str:
     """What a rerun says of the checkpoint that it goes on from."""
     lines = [line for line in run.log().splitlines() if "resuming from" in line]
     return lines[0] if lines else "(began anew: there was no checkpoint yet)"
-
-
-@contextmanager
-def mounted(folder: Path, *arguments: str) -> Iterator[None]:
-    """A mount on the folder, for as long as the context lasts."""
-    _mount(*arguments, str(folder))
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def _mount(*arguments: str) -> None:
-    subprocess.run(["mount", *arguments], check=True, capture_output=True)
-
-
-@contextmanager
-def read_only(folder: Path) -> Iterator[None]:
-    """Whoever opens a file of the folder from now on finds it read-only, root too."""
-    with mounted(folder, "--bind", str(folder)):
-        _mount("-o", "remount,bind,ro", str(folder))
-        yield
-
-
-@cache
-def why_no_mounts(folder: Path) -> str:
-    """Why nothing can be mounted here; "" if it can."""
-    folder.mkdir(exist_ok=True)
-    try:
-        with mounted(folder, "-t", "tmpfs", "-o", "size=64k", "tmpfs"):
-            return ""
-    except (OSError, subprocess.CalledProcessError) as error:
-        return f"file systems cannot be mounted here ({error})"
 
 
 def in_words(code: int) -> str:

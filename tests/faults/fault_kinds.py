@@ -4,8 +4,9 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fault_bed import BadEnd, Bed, Moment, Run, TooLate, Trial, in_words, why_no_mounts
+from fault_bed import BadEnd, Bed, Moment, Run, TooLate, Trial, in_words
 from fault_job import Order
+from fault_mounts import why_no_mounts
 
 
 @dataclass(frozen=True)

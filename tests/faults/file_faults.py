@@ -8,8 +8,9 @@ import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from fault_bed import BadEnd, Bed, Run, TooLate, Trial, draw_moment, in_words, mounted, outputs, read_only
+from fault_bed import BadEnd, Bed, Run, TooLate, Trial, draw_moment, in_words, outputs
 from fault_kinds import struck
+from fault_mounts import mounted, read_only
 
 from rlvr.config.data import TrainDataConfig
 from rlvr.config.sources import JsonlSource
@@ -77,7 +78,10 @@ def turn_read_only(bed: Bed, chance: random.Random) -> Trial:
 def damage_checkpoint(bed: Bed, chance: random.Random) -> Trial:
     moment = draw_moment(chance, first_step=2)
     run = struck(bed, bed.new_order(), moment, lambda run: run.process.kill())
-    *_, previous, newest = sorted(Path(run.order.files.checkpoints).glob("step*"))
+    found = sorted(Path(run.order.files.checkpoints).glob("step*"))
+    if not found:  # it had removed them, as the last thing that it does
+        raise TooLate
+    *_, previous, newest = found
     file = newest / chance.choice(("state.pt", "facts.json"))
     how = _damage(file, chance)
     rerun = bed.rerun(run.order)

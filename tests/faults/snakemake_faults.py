@@ -11,9 +11,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import psutil
-from fault_bed import LIMIT_S, BadEnd, Bed, Run, TooLate, Trial, draw_moment, outputs, read_only, resumed
+from fault_bed import LIMIT_S, BadEnd, Bed, Run, TooLate, Trial, draw_moment, outputs, resumed
 from fault_job import Order
 from fault_kinds import Fault
+from fault_mounts import read_only
 
 from rlvr.files import write_json
 
