@@ -107,12 +107,13 @@ def second_moments_stuck(optimizer: AdamW) -> float:
         return 0.0
     counts = []
     for group in optimizer.param_groups:
-        for parameter in group["params"]:
-            if parameter in optimizer.state:
-                second = local(optimizer.state[parameter]["exp_avg_sq"])
-                decayed = (second.float() * group["betas"][1]).to(second.dtype)
-                kept = (decayed == second).count_nonzero() - (second == 0).count_nonzero()
-                counts.append(torch.stack([kept, second.count_nonzero()]))
+        moved = [parameter for parameter in group["params"] if parameter in optimizer.state]
+        moments = [local(optimizer.state[parameter]["exp_avg_sq"]) for parameter in moved]
+        for bucket in together(moments, lambda moment: moment.numel(), _BUCKET_ELEMENTS):
+            second = flat(bucket)
+            decayed = (second.float() * group["betas"][1]).to(second.dtype)
+            kept = (decayed == second).count_nonzero() - (second == 0).count_nonzero()
+            counts.append(torch.stack([kept, second.count_nonzero()]))
     stuck, nonzero = sum_over_processes(torch.stack(counts).sum(0)).tolist() if counts else (0, 0)
     return stuck / nonzero if nonzero else math.nan
 
