@@ -12,7 +12,6 @@ script, by themselves.
 import argparse
 import ast
 import csv
-import json
 import re
 import resource
 import shutil
@@ -66,7 +65,7 @@ def finished_jobs() -> list[Job]:
     for path in (RESULTS / "benchmarks").rglob("*.tsv"):
         with path.open() as file:
             for row in csv.DictReader(file, delimiter="\t"):
-                declared = json.loads(row["resources"])["mem_mb"]
+                declared = ast.literal_eval(row["resources"])["mem_mb"]
                 # A job that ends at once is not looked at: "NA".
                 peak = float(row["max_rss"].replace("NA", "nan"))
                 jobs.append(Job(row["rule_name"], float(row["s"]), int(row["threads"]), peak, declared))
