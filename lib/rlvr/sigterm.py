@@ -44,16 +44,17 @@ def _end_at_once(number: int, frame: FrameType | None) -> NoReturn:
 
 
 @contextmanager
-def noted_sigterm() -> Iterator[Request]:
+def noted_sigterm(end: str = "after the step it is in, with a checkpoint") -> Iterator[Request]:
     """While active, a SIGTERM is only noted; who asks for it calls `end_after` at the end of its step.
 
-    One that is noted and not answered is sent again on leaving. To be used in the main thread.
+    One that is noted and not answered is sent again on leaving. To be used in the main thread. `end`: when
+    the job will end, for the log.
     """
     request = Request()
 
     def note(number: int, frame: FrameType | None) -> None:
         if not request.came:
-            logger.warning("SIGTERM: the job ends after the step it is in, with a checkpoint")
+            logger.warning("SIGTERM: the job ends %s", end)
         request.came = True
 
     before = signal.signal(signal.SIGTERM, note)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rlvr.files import atomic_path
+from rlvr.sigterm import noted_sigterm
 
 Row = Mapping[str, Any]
 
@@ -31,7 +32,8 @@ def write_tensorboard_by_seed(folder: str | Path, runs: Mapping[int, Mapping[str
 def _write_events(folder: Path, tables: Mapping[str, Sequence[Row]]) -> None:
     from tensorboardX import SummaryWriter
 
-    with SummaryWriter(logdir=str(folder)) as writer:
+    # The writer has a thread and locks: an exception while it holds one would make its end wait for ever.
+    with noted_sigterm("when it has written these events"), SummaryWriter(logdir=str(folder)) as writer:
         for prefix, rows in tables.items():
             for row in rows:
                 for key, value in row.items():
