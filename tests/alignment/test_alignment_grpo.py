@@ -6,11 +6,12 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 from sent_sigterm import end_by_sigterm
+from tiny_arm import make_files
 from tiny_run import make_job
 
 from rlvr.alignment import arm as arm_module
 from rlvr.alignment.grpo import grpo_config, train_grpo_arm
-from rlvr.alignment.job import ArmFiles, ArmInputs, Common, GrpoJob
+from rlvr.alignment.job import ArmInputs, Common, GrpoJob
 from rlvr.config.alignment import (
     GrpoSettings,
     OptimizationConfig,
@@ -87,15 +88,7 @@ def inputs(small_base, tmp_path_factory):
 
 
 def _files(folder):
-    names = (
-        "policies",
-        "metrics.csv",
-        "validation.csv",
-        "generations.jsonl.gz",
-        "tensorboard",
-        "provenance.json",
-    )
-    return ArmFiles(*(str(folder / "out" / name) for name in names), str(folder / "checkpoints"))
+    return replace(make_files(folder / "out"), checkpoints=str(folder / "checkpoints"))
 
 
 def _table(path):

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from rlvr.statistics.critical_table import SEEDS
 from rlvr.statistics.power import arms_equivalence_power, root, variance_test_power
 from rlvr.statistics.samples import POINTS
 
-# Larger numbers of seeds are not looked for.
-MOST_SEEDS = 64
+# Larger numbers of seeds, whose critical ratios would have to be simulated, are not looked for.
+MOST_SEEDS = SEEDS[-1]
 
 
 @dataclass(frozen=True)
