@@ -13,7 +13,7 @@ import math
 
 import torch
 
-from rlvr.data.prepare import read_problems
+from rlvr.data.problem import read_problems
 from rlvr.evaluation.kl import measure_kl, summarise_kl
 from rlvr.evaluation.records import KlResult
 from rlvr.models.loading import load_policy, load_tokenizer

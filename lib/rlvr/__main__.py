@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 
+from rlvr.quick_exit import skip_final_collection
 from rlvr.version import __version__
 
 # Modules with a function `run`, imported when their command is given: help must not wait for them.
@@ -194,4 +195,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    skip_final_collection()
     sys.exit(main())

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 
 from rlvr.errors import UserError
+from rlvr.quick_exit import skip_final_collection
 from rlvr.sigterm import end_on_sigterm
 
 LINE = "%(asctime)s %(message)s"
@@ -18,7 +19,8 @@ def log_to(path: str | Path) -> None:
 
     The redirect is at the level of descriptors, so that libraries in C and child processes are in it too. A
     UserError that nobody catches ends the log with `error: ...` instead of a traceback; like any other
-    exception it still fails the job. A SIGTERM is logged too, and ends the process by an exception.
+    exception it still fails the job. A SIGTERM is logged too, and ends the process by an exception. Its
+    end is quick, see `rlvr.quick_exit`.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
@@ -36,6 +38,7 @@ def log_lines() -> None:
     logging.captureWarnings(True)
     sys.excepthook = _report_uncaught
     end_on_sigterm()
+    skip_final_collection()
 
 
 def _report_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

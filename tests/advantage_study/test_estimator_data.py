@@ -9,7 +9,7 @@ from rlvr.config.alignment import OptimizationConfig
 from rlvr.config.build import build
 from rlvr.config.load import validate_config
 from rlvr.config.precision import SamplingConfig
-from rlvr.data.prepare import read_problems
+from rlvr.data.problem import read_problems
 from rlvr.data.rows import DataError
 
 STUDY = validate_config({})["advantage"]["grpo"]

@@ -8,7 +8,7 @@ from rlvr.config.alignment import AlignmentDataConfig, PairsSource, PromptConfig
 from rlvr.config.sources import JsonlSource, SyntheticSource
 from rlvr.config.verification import VerificationConfig
 from rlvr.data.families import family_problems, is_held_out
-from rlvr.data.prepare import read_problems
+from rlvr.data.problem import read_problems
 from rlvr.data.rows import DataError
 from rlvr.files import read_json, read_jsonl, sha256_file
 from rlvr.verify.prompted import r1_zero_reward

@@ -20,7 +20,7 @@ from rlvr.config.alignment import (
 )
 from rlvr.config.precision import AdvantageConfig, SamplingConfig
 from rlvr.data.families import family_problems
-from rlvr.data.prepare import read_problems
+from rlvr.data.problem import read_problems
 from rlvr.errors import UserError
 from rlvr.files import read_json, read_jsonl, write_jsonl
 from rlvr.models.loading import load_policy

@@ -9,7 +9,7 @@ from rlvr.alignment.expert_iteration import train_expert_iteration_arm
 from rlvr.alignment.job import ExpertIterationJob
 from rlvr.alignment.supervised import SeedRun
 from rlvr.config.alignment import ExpertIterationSettings
-from rlvr.data.prepare import read_problems
+from rlvr.data.problem import read_problems
 from rlvr.errors import UserError
 from rlvr.files import read_json
 from rlvr.models.loading import load_tokenizer

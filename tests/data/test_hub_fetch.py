@@ -14,7 +14,8 @@ from hub_server import serve
 from rlvr.config.data import EvaluationDataConfig
 from rlvr.config.places import HubNeed
 from rlvr.config.sources import HubSource
-from rlvr.data.prepare import prepare_evaluation_task, read_problems
+from rlvr.data.prepare import prepare_evaluation_task
+from rlvr.data.problem import read_problems
 from rlvr.errors import UserError
 from rlvr.fetch import fetch
 from rlvr.models.loading import policy_folder

@@ -8,12 +8,8 @@ import pytest
 from rlvr.config.data import EvaluationDataConfig, HoldoutConfig, TrainDataConfig
 from rlvr.config.sources import HoldoutSource, JsonlSource, SyntheticSource
 from rlvr.data.families import FAMILIES
-from rlvr.data.prepare import (
-    merge_manifests,
-    prepare_evaluation_task,
-    prepare_training_data,
-    read_problems,
-)
+from rlvr.data.prepare import merge_manifests, prepare_evaluation_task, prepare_training_data
+from rlvr.data.problem import read_problems
 from rlvr.data.rows import DataError
 from rlvr.data.templates import apply_template
 from rlvr.files import read_json, sha256_file

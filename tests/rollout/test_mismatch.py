@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from rlvr.data.prepare import read_problems
+from rlvr.data.problem import read_problems
 from rlvr.models import decoder
 from rlvr.models.attention import _attend_explicitly
 from rlvr.models.loading import load_policy, load_tokenizer

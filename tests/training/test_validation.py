@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from rlvr.data.prepare import read_problems
+from rlvr.data.problem import read_problems
 from rlvr.models.loading import load_policy, load_tokenizer
 from rlvr.rollout.engine import Rollout, SamplingParams
 from rlvr.rollout.opening import open_engine

@@ -9,8 +9,7 @@ from torch import device as Device
 from rlvr.alignment.job import Common
 from rlvr.arithmetic import configure_arithmetic
 from rlvr.data.choice import choose_problems
-from rlvr.data.prepare import read_problems
-from rlvr.data.problem import Problem
+from rlvr.data.problem import Problem, read_problems
 from rlvr.devices import check_dtypes, resolve_device
 from rlvr.models.label_scores import MAX_LOGITS
 from rlvr.models.loading import load_tokenizer

@@ -11,17 +11,12 @@ from rlvr.config.data import EvaluationDataConfig, HoldoutConfig, TrainDataConfi
 from rlvr.config.sources import HoldoutSource, HubSource, JsonlSource, RowSource
 from rlvr.data.hub_rows import load_hub_rows
 from rlvr.data.overlap import Deduplicated, drop_duplicates, drop_overlap
-from rlvr.data.problem import Problem
+from rlvr.data.problem import Problem, read_problems
 from rlvr.data.rows import DataError, load_rows, source_path
 from rlvr.data.templates import apply_template
-from rlvr.files import read_json, read_jsonl, sha256_file, write_json, write_jsonl
+from rlvr.files import read_json, sha256_file, write_json, write_jsonl
 
 log = logging.getLogger(__name__)
-
-
-def read_problems(path: str | Path) -> list[Problem]:
-    """Read a problem file that this module wrote."""
-    return [Problem(**record) for record in read_jsonl(path)]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from rlvr.files import read_jsonl
 
 
 @dataclass(frozen=True)
@@ -19,3 +22,8 @@ class Problem:
     answer: str
     verifier: str
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_problems(path: str | Path) -> list[Problem]:
+    """Read a problem file, as `rlvr.data.prepare` writes them."""
+    return [Problem(**record) for record in read_jsonl(path)]

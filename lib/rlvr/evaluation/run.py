@@ -5,8 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rlvr.config.build import build
-from rlvr.data.prepare import read_problems
-from rlvr.data.problem import Problem
+from rlvr.data.problem import Problem, read_problems
 from rlvr.devices import arithmetic_identity, describe_device
 from rlvr.evaluation.job import EvaluationFiles, EvaluationJob
 from rlvr.evaluation.measurement import Evaluation, Findings, Session

@@ -11,7 +11,8 @@ from typing import Any
 from rlvr.config.build import build
 from rlvr.config.data import TrainDataConfig
 from rlvr.config.policy import ArchitectureConfig
-from rlvr.data.prepare import prepare_training_data, read_problems
+from rlvr.data.prepare import prepare_training_data
+from rlvr.data.problem import read_problems
 from rlvr.precision import resolve_mode
 from rlvr.training.grpo import train_step
 from rlvr.training.trainer import Trainer, TrainingJob

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import special
 
 from rlvr.statistics.critical_table import critical_ratios
+from rlvr.statistics.samples import Array
 
 VarianceTest = Literal["permutation", "f", "brown_forsythe"]
 # Ratios beyond this are not looked for.
@@ -96,7 +97,7 @@ def equivalence_power(standard_error: float, degrees: float, margin: float, alph
     reach = margin / standard_error
     if math.isinf(degrees):
         return max(0.0, 2 * float(special.ndtr(reach - special.ndtri(1 - alpha))) - 1)
-    return _claimed(reach, float(special.stdtrit(degrees, 1 - alpha)), degrees)
+    return float(_claimed(reach, special.stdtrit([degrees], 1 - alpha), degrees)[0])
 
 
 def equivalence_detectable_margin(
@@ -164,19 +165,18 @@ def arms_equivalence_power(n: int, sd: float, margin: float, alpha: float = 0.05
     shares = special.betaincinv((n - 1) / 2, (n - 1) / 2, (SHARE_NODES + 1) / 2)
     quantiles = special.stdtrit((n - 1) / (shares**2 + (1 - shares) ** 2), 1 - alpha)
     reach = margin / (sd * math.sqrt(2 / n))
-    powers = [_claimed(reach, float(quantile), 2 * n - 2) for quantile in quantiles]
+    powers = _claimed(reach, quantiles, 2 * n - 2)
     return float(np.average(powers, weights=SHARE_WEIGHTS))
 
 
-def _claimed(reach: float, quantile: float, degrees: float) -> float:
-    """P(|Z| ≤ reach − quantile·√(χ²/degrees)), by Gauss–Legendre quadrature over χ."""
+def _claimed(reach: float, quantiles: Array, degrees: float) -> Array:
+    """P(|Z| ≤ reach − quantile·√(χ²/degrees)) of each quantile, by Gauss–Legendre quadrature over χ."""
     # Between the far tails of χ, and no further than where nothing is claimed.
-    start, end = np.sqrt(2 * special.gammaincinv(degrees / 2, [TAIL, 1 - TAIL]))
-    end = min(end, reach / quantile * math.sqrt(degrees))
-    if end <= start:
-        return 0.0
-    chi = start + (end - start) * (NODES + 1) / 2
+    start, last = np.sqrt(2 * special.gammaincinv(degrees / 2, [TAIL, 1 - TAIL]))
+    ends = np.clip(reach / quantiles * math.sqrt(degrees), start, last)[:, None]
+    chi = start + (ends - start) * (NODES + 1) / 2
     log_density = (degrees - 1) * np.log(chi) - chi**2 / 2 - special.gammaln(degrees / 2)
     density = np.exp(log_density - (degrees / 2 - 1) * math.log(2))
-    inside = 2 * special.ndtr(reach - quantile * chi / math.sqrt(degrees)) - 1
-    return float(np.clip((WEIGHTS * density * inside).sum() * (end - start) / 2, 0.0, 1.0))
+    inside = 2 * special.ndtr(reach - quantiles[:, None] * chi / math.sqrt(degrees)) - 1
+    claimed = (WEIGHTS * density * inside).sum(axis=1) * (ends - start)[:, 0] / 2
+    return np.clip(claimed, 0.0, 1.0)

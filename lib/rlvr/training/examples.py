@@ -12,7 +12,7 @@ from rlvr.config.policy import Examples, FamilyExamples, JsonlExamples, TaggedFa
 from rlvr.config.sources import JsonlSource
 from rlvr.data.families import draw_examples
 from rlvr.data.overlap import drop_overlap
-from rlvr.data.prepare import read_problems
+from rlvr.data.problem import read_problems
 from rlvr.data.rows import load_rows
 from rlvr.data.tagged import draw_tagged
 from rlvr.data.templates import apply_template

@@ -11,8 +11,7 @@ from rlvr.arithmetic import configure_arithmetic
 from rlvr.config.precision import PerfectibleConfig, SamplingConfig
 from rlvr.config.verification import VerificationConfig
 from rlvr.data.perfectible import PerfectibleEntry, choose_perfectible
-from rlvr.data.prepare import read_problems
-from rlvr.data.problem import Problem
+from rlvr.data.problem import Problem, read_problems
 from rlvr.devices import describe_device, resolve_device
 from rlvr.files import sha256_file, write_csv, write_json, write_jsonl
 from rlvr.models.loading import load_policy, load_tokenizer

@@ -8,7 +8,7 @@ from typing import Any
 
 from rlvr.config.precision import TrainerConfig
 from rlvr.config.rollout import VllmConfig
-from rlvr.data.prepare import read_problems
+from rlvr.data.problem import read_problems
 from rlvr.devices import arithmetic_identity, describe_device, resolve_device
 from rlvr.files import atomic_path, write_csv, write_json, write_jsonl
 from rlvr.processes import is_first_process, of_first_process
