@@ -97,7 +97,7 @@ def equivalence_power(standard_error: float, degrees: float, margin: float, alph
     reach = margin / standard_error
     if math.isinf(degrees):
         return max(0.0, 2 * float(special.ndtr(reach - special.ndtri(1 - alpha))) - 1)
-    return float(_claimed(reach, special.stdtrit([degrees], 1 - alpha), degrees)[0])
+    return float(_claimed(reach, degrees, np.array([degrees]), alpha)[0])
 
 
 def equivalence_detectable_margin(
@@ -163,14 +163,18 @@ def arms_equivalence_power(n: int, sd: float, margin: float, alpha: float = 0.05
     if sd == 0:
         return 1.0
     shares = special.betaincinv((n - 1) / 2, (n - 1) / 2, (SHARE_NODES + 1) / 2)
-    quantiles = special.stdtrit((n - 1) / (shares**2 + (1 - shares) ** 2), 1 - alpha)
+    welch = (n - 1) / (shares**2 + (1 - shares) ** 2)
     reach = margin / (sd * math.sqrt(2 / n))
-    powers = _claimed(reach, quantiles, 2 * n - 2)
+    powers = _claimed(reach, 2 * n - 2, welch, alpha)
     return float(np.average(powers, weights=SHARE_WEIGHTS))
 
 
-def _claimed(reach: float, quantiles: Array, degrees: float) -> Array:
-    """P(|Z| ≤ reach − quantile·√(χ²/degrees)) of each quantile, by Gauss–Legendre quadrature over χ."""
+def _claimed(reach: float, degrees: float, of_tests: Array, alpha: float) -> Array:
+    """P(|Z| ≤ reach − t·√(χ²/degrees)) for tests of these degrees of freedom, t being their 1 − α quantile.
+
+    By Gauss–Legendre quadrature over χ.
+    """
+    quantiles = np.asarray(special.stdtrit(of_tests, 1 - alpha), dtype=np.float64)
     # Between the far tails of χ, and no further than where nothing is claimed.
     start, last = np.sqrt(2 * special.gammaincinv(degrees / 2, [TAIL, 1 - TAIL]))
     ends = np.clip(reach / quantiles * math.sqrt(degrees), start, last)[:, None]
