@@ -18,6 +18,7 @@ from rlvr.files import read_json, read_jsonl
 from rlvr.models.loading import load_policy, load_tokenizer
 from rlvr.models.weights import weight_hash
 from rlvr.precision import MODES
+from rlvr.rollout.native import NativeEngine
 from rlvr.training.run import train_policy
 
 VICTIM = """
@@ -149,6 +150,19 @@ def test_a_step_without_signal_is_recorded_and_changes_nothing(small_base, tmp_p
     assert [row["loss"] for row in rows] == ["", ""]
     start = load_policy(small_base / "policy", torch.float32, torch.float32)
     assert provenance["weight_hash"] == weight_hash(start.named_parameters())
+
+
+def test_no_gradient_takes_memory_while_rollouts_are_drawn(small_base, tmp_path, monkeypatch):
+    load, gradients = NativeEngine.load_weights, []
+
+    def seen(engine, named_weights):
+        named = list(named_weights)
+        gradients.extend(weight.grad for _, weight in named)
+        load(engine, named)
+
+    monkeypatch.setattr(NativeEngine, "load_weights", seen)
+    _train(small_base, tmp_path / "out", minibatches=2)
+    assert gradients and all(gradient is None for gradient in gradients)
 
 
 def test_training_raises_the_reward(small_base, tmp_path):

@@ -136,10 +136,10 @@ def _lasting(sizes: DecoderConfig, mode: PrecisionMode, load: TrainingLoad) -> t
 
 
 def _gradients(sizes: DecoderConfig, mode: PrecisionMode, load: TrainingLoad) -> tuple[Part, ...]:
-    """They are dropped where an update begins, so its first microbatch has none before its backward pass."""
+    """They are dropped where an update ends, so its first microbatch has none before its backward pass."""
     reduce = BYTES[mode.reduce]
-    empty = () if load.accumulates else (HEAD, LAYERS)
-    size, phases = sum(tensor_sizes(sizes)) * reduce, tuple(phase for phase in PHASES if phase not in empty)
+    size = sum(tensor_sizes(sizes)) * reduce
+    phases = (HEAD, LAYERS, END, OPTIMISER) if load.accumulates else (END, OPTIMISER)
     of_head = _head(sizes) * reduce
     # FSDP divides the gradients of head and embeddings at the end of the backward pass.
     alone = Part(GRADIENTS, of_head, (LAYERS,), "gathered" if load.accumulates else "whole")

@@ -83,6 +83,7 @@ class Updater:
             if "reduce" not in self.contract.realised:
                 self.contract.check_gradients(self.model)
             norm, skipped = self._apply(step, number)
+            self.model.zero_grad(set_to_none=True)  # now, so that sampling has their memory
             updates.append(replace(update, grad_norm=norm, updates_skipped=int(skipped)))
             if "optimizer_state" not in self.contract.realised and not updates[-1].updates_skipped:
                 self.contract.check_optimizer(self.optimizer)
@@ -94,7 +95,6 @@ class Updater:
         Processes that share the job have their share of the microbatches each; what is returned is of all.
         """
         normalization = _length_normalization(batch.response_mask[rows], self.config, self.mode)
-        self.model.zero_grad(set_to_none=True)
         scale = 1.0 if self.scaler is None else self.scaler.get_scale()
         learning = self._learning(batch, rows)
         loss, clipped_tokens, ratio_max = 0.0, 0.0, 0.0
