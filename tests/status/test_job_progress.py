@@ -29,12 +29,27 @@ def test_states_without_a_log_of_the_workflow(tmp_path):
     _log(tmp_path, "train_policy/fp32/seed2/rep1.log", "step 9/9 reward 0.300\nwritten\n")
     _log(tmp_path, "train_policy/fp32/seed3/rep1.log", "step 2/9 reward 0.3\n", age=3600)
     _log(tmp_path, "train_policy/fp32/seed4/rep1.log", "starting\n")
+    _log(tmp_path, "train_sft_arm/size=8.log", "seed 1 of 2\nstep 9/9 reward 0.3\n")
+    _log(tmp_path, "evaluate_policy/fp32.log", "12:00:00 add: accuracy 0.5000 of 64 problems\n", age=3600)
+    _log(tmp_path, "train_policy/fp32/seed5/rep1.log", "step 1/9 reward 0.3\n")
+    for job, age in (
+        ("train_policy/fp32/seed2/rep1", 0),
+        ("evaluate_policy/fp32", 0),
+        ("train_policy/fp32/seed5/rep1", 60),  # of an earlier start
+    ):
+        benchmark = tmp_path / "results" / "study" / "benchmarks" / f"{job}.tsv"
+        benchmark.parent.mkdir(parents=True, exist_ok=True)
+        benchmark.touch()
+        os.utime(benchmark, (time.time() + 1 - age,) * 2)
     jobs = _progress(tmp_path)
-    assert [(job.step, job.state) for job in jobs.values()] == [
-        ("4/9", "running"),
-        ("9/9", "done"),
-        ("2/9", "quiet"),
-    ]
+    assert {name: (job.step, job.state) for name, job in jobs.items()} == {
+        "evaluate_policy/fp32": ("", "done"),
+        "train_policy/fp32/seed1/rep1": ("4/9", "running"),
+        "train_policy/fp32/seed2/rep1": ("9/9", "done"),
+        "train_policy/fp32/seed3/rep1": ("2/9", "quiet"),
+        "train_policy/fp32/seed5/rep1": ("1/9", "running"),
+        "train_sft_arm/size=8": ("9/9", "running"),
+    }
     assert jobs["train_policy/fp32/seed1/rep1"].details == "reward 0.200 left 5s"
 
 

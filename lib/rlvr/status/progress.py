@@ -52,10 +52,9 @@ def _read(log: Path) -> tuple[str, str]:
     return f"{step['step']}/{step['total']}" if step else "", ", ".join(details)
 
 
-def _unwatched(step: str, age: float) -> str:
-    """The state of a job that no log of the workflow tells of."""
-    position, _, total = step.partition("/")
-    if step and position == total:
+def _unwatched(log: Path, benchmark: Path, age: float) -> str:
+    """The state of a job without a log of the workflow: the benchmark of one that is done is written last."""
+    if benchmark.is_file() and benchmark.stat().st_mtime >= log.stat().st_mtime:
         return "done"
     return "running" if age < QUIET_SECONDS else "quiet"
 
@@ -79,5 +78,7 @@ def job_progress(study: Path, run: WorkflowRun | None) -> Iterator[JobProgress]:
             continue
         age = time.time() - log.stat().st_mtime
         step, details = _read(log)
+        if run is None:
+            state = _unwatched(log, study.absolute() / "benchmarks" / f"{name}.tsv", age)
         if step or details or (job and state == "running"):
-            yield JobProgress(name, state if run else _unwatched(step, age), step, details, age)
+            yield JobProgress(name, state, step, details, age)

@@ -60,7 +60,8 @@ def headline(status: StudyStatus, now: datetime) -> str:
     run = status.run
     if run is None:
         done = sum(job.state == "done" for job in status.jobs)
-        return f"{done} of {len(status.jobs)} jobs with a log have done their last step; no log of Snakemake"
+        told = f"{done} of {len(status.jobs)} jobs that told of their progress are done"
+        return f"{told}; Snakemake has written no log, as with --quiet all"
     failed = len(run.in_state("failed"))
     text = f"{run.done} of {run.total} jobs of the last start done"
     text += f", {failed} failed" if failed else ""
