@@ -298,14 +298,14 @@ def test_tracking_changes_no_bit_and_follows_the_seed():
     tracked = AdamW(_weights(BF16), write_back="stochastic", tracked=50, **SETTINGS)
     for one, other in zip(_train(plain, range(4)), _train(tracked, range(4)), strict=True):
         assert torch.equal(one, other)
-    for parameter, coordinates in tracked._coordinates.items():
+    for parameter, places in tracked.tracked.places.items():
         if parameter.numel() <= 50:
-            assert coordinates is None
+            assert places.here is None
         else:
-            assert len(coordinates) == 50 == len(coordinates.unique())
-            assert coordinates.max() < parameter.numel()
+            assert len(places.here) == 50 == len(places.here.unique())
+            assert places.here.max() < parameter.numel()
     other_seed = AdamW(_weights(BF16), tracked=50, seed=1, **SETTINGS)
-    chosen = [next(iter(optimizer._coordinates.values())) for optimizer in (tracked, other_seed)]
+    chosen = [next(iter(optimizer.tracked.places.values())).here for optimizer in (tracked, other_seed)]
     assert not torch.equal(*chosen)
     with pytest.raises(ValueError, match="tracked > 0"):
         plain.lost_update()

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from rlvr.adam import AdamStep
 from rlvr.buckets import flat, pieces, store, together
-from rlvr.processes import sum_over_processes
 from rlvr.rounding import (
     STATE_DTYPES,
     WEIGHT_DTYPES,
@@ -21,7 +20,7 @@ from rlvr.rounding import (
     stochastic_noise,
 )
 from rlvr.shards import copy_into, is_sharded, local, place
-from rlvr.tracked_weights import in_part, tracked_coordinates, weighted_norm
+from rlvr.tracked_weights import TrackedWeights
 
 # Elements that are updated together. On a CPU what an update reads and writes then stays in the cache from
 # one operation to the next; elsewhere launches cost more than memory, and only fp32 copies are bounded.
@@ -31,7 +30,7 @@ _BUCKET_ELEMENTS_ELSEWHERE = 2**24
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
-TRACKED = ("intended", "start")  # what is kept of the tracked coordinates alone
+TRACKED = ("intended", "start")  # what is kept of the tracked weights alone
 
 
 class AdamW(torch.optim.Optimizer):
@@ -52,11 +51,11 @@ class AdamW(torch.optim.Optimizer):
       doi:10.1145/363707.363723; for weights: Zamirai et al. 2020, arXiv:2010.06192). With the buffer c and
       the update u: y = u + c; w' = round(w + y); c' = round(y − (w' − w)). Weight decay acts on w.
 
-    `tracked` > 0: in every parameter that many coordinates, chosen by `seed` (all, if it has fewer), have
-    their intended updates, in fp32 and before any rounding, summed up for `lost_update`.
+    `tracked` > 0: that many weights of every parameter, chosen by `seed` (all, if it has fewer), have their
+    intended updates, in fp32 and before any rounding, summed up for `lost_update`.
 
     Parameters may be DTensors, divided among processes along their first dimension, as FSDP2 leaves them:
-    each process updates its part, noise and tracked coordinates are those of the whole parameter, and
+    each process updates its part, noise and tracked weights are those of the whole parameter, and
     `lost_update`, `second_moments_stuck` and `state_dict` are collectives.
 
     Raises ValueError for settings outside their range, and for dtypes that `write_back` cannot round into.
@@ -82,12 +81,9 @@ class AdamW(torch.optim.Optimizer):
         if write_back not in WEIGHT_DTYPES:
             raise ValueError(f"unknown write_back {write_back!r}; allowed: {', '.join(WEIGHT_DTYPES)}")
         require_dtype("state_dtype", state_dtype, STATE_DTYPES[write_back], write_back)
-        self.state_dtype, self.write_back, self.seed, self.tracked = state_dtype, write_back, seed, tracked
+        self.state_dtype, self.write_back, self.seed = state_dtype, write_back, seed
+        self.tracked = TrackedWeights(tracked, seed)
         self._index: dict[Tensor, int] = {}
-        # Of each parameter's part in this process: flat indices of its tracked elements, None for all, and
-        # which of the parameter's tracked elements, in order, these are.
-        self._coordinates: dict[Tensor, Tensor | None] = {}
-        self._tracked_here: dict[Tensor, slice] = {}
         settings = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         # Saved with the state, since it is of use with the same tracked weights only.
         super().__init__(params, settings | {"tracking": (tracked, seed if tracked else 0)})
@@ -100,21 +96,20 @@ class AdamW(torch.optim.Optimizer):
             require_dtype(
                 f"parameter {index}", parameter.dtype, WEIGHT_DTYPES[self.write_back], self.write_back
             )
-            if self.tracked:
-                every = tracked_coordinates(parameter.numel(), self.tracked, self.seed, index)
-                self._coordinates[parameter], self._tracked_here[parameter] = in_part(parameter, every)
+            if self.tracked.count:
+                self.tracked.add(parameter, index)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """As torch's, without its decorator."""
         _undecorated(torch.optim.Optimizer.zero_grad)(self, set_to_none)
 
     def state_dict(self) -> dict[str, Any]:
-        """As torch's, without its decorator; of divided parameters the tracked coordinates are all there."""
+        """As torch's, without its decorator; of divided parameters the tracked weights are all there."""
         saved = _undecorated(torch.optim.Optimizer.state_dict)(self)
         for parameter, index in self._index.items():
-            if self.tracked and is_sharded(parameter) and index in saved["state"]:
+            if self.tracked.count and is_sharded(parameter) and index in saved["state"]:
                 own = saved["state"][index]
-                everywhere = {key: self._of_all_shards(parameter, own[key]) for key in TRACKED}
+                everywhere = {key: self.tracked.of_all_processes(parameter, own[key]) for key in TRACKED}
                 saved["state"][index] = own | everywhere
         return saved
 
@@ -150,7 +145,7 @@ class AdamW(torch.optim.Optimizer):
     def _restored(self, parameter: Tensor, key: str, saved: Tensor) -> Tensor:
         """A copy of what `state_dict` has saved, as far as this process keeps it."""
         if key in TRACKED:
-            return saved[self._tracked_here[parameter]].to(device=parameter.device, copy=True)
+            return self.tracked.of_this_process(parameter, saved)
         restored = torch.empty_like(parameter, dtype=saved.dtype, requires_grad=False)
         copy_into(restored, saved)
         return restored
@@ -174,51 +169,26 @@ class AdamW(torch.optim.Optimizer):
                 self._begin_step(parameter)
             for (step, _, _), alike in groupby(active, key=self._alike):
                 parameters, adam = list(alike), AdamStep.at_step(step, group)
-                if self.tracked:
+                if self.tracked.count:
                     self._sum_intended(parameters, adam)
                 for bucket in self._buckets(parameters):
                     self._update(bucket, adam)
         return loss
 
     def lost_update(self) -> float:
-        """‖intended − applied‖ / ‖intended‖ of all steps so far, over the tracked coordinates.
+        """‖intended − applied‖ / ‖intended‖ of all steps so far, over the tracked weights.
 
         Intended: the sum of the fp32 updates; applied: stored weight now minus at the first step. 0: nothing
         is lost; 1: weights have not moved. With `kahan`, what the compensation buffer holds counts as lost.
         NaN before the first step. Raises ValueError if nothing is tracked.
         """
-        if not self.tracked:
+        if not self.tracked.count:
             raise ValueError("lost_update needs an AdamW with tracked > 0")
         moved = [parameter for parameter in self._index if parameter in self.state]
         if not moved:
             return math.nan
-        intended = [self.state[parameter]["intended"] for parameter in moved]
-        now = [self._at_tracked(parameter, parameter).float() for parameter in moved]
-        applied = torch._foreach_sub(now, [self.state[parameter]["start"] for parameter in moved])
-        # Each tracked weight stands for as many as its tensor has for each that is tracked.
-        shares = [parameter.numel() / min(parameter.numel(), self.tracked) for parameter in moved]
-        sizes = [
-            weighted_norm(tensors, shares) for tensors in (torch._foreach_sub(intended, applied), intended)
-        ]
-        return sizes[0] / sizes[1] if sizes[1] else math.nan
-
-    def _at_tracked(self, parameter: Tensor, values: Tensor) -> Tensor:
-        """`values` (of the parameter's shape) at the tracked coordinates, flat; a view where all are.
-
-        Of a divided parameter, those that this process holds.
-        """
-        coordinates, values = self._coordinates[parameter], local(values)
-        return values.flatten() if coordinates is None else values.take(coordinates)
-
-    def _tracked(self, parameter: Tensor, values: Tensor) -> Tensor:
-        """A copy of `values` at the tracked coordinates, flat."""
-        return self._at_tracked(parameter, values).clone()
-
-    def _of_all_shards(self, parameter: Tensor, own: Tensor) -> Tensor:
-        """One number a tracked coordinate of a divided parameter: each process has those that it holds."""
-        every = own.new_zeros(min(parameter.numel(), self.tracked))
-        every[self._tracked_here[parameter]] = own
-        return sum_over_processes(every)
+        intended, starts = ([self.state[parameter][key] for parameter in moved] for key in TRACKED)
+        return self.tracked.lost(moved, intended, starts)
 
     def _alike(self, parameter: Tensor) -> tuple[int, torch.dtype, torch.device]:
         return self.state[parameter]["step"], parameter.dtype, parameter.device
@@ -227,8 +197,8 @@ class AdamW(torch.optim.Optimizer):
         dtypes = {"exp_avg": self.state_dtype, "exp_avg_sq": self.state_dtype}
         if self.write_back == "kahan":
             dtypes["compensation"] = parameter.dtype
-        if self.tracked:
-            dtypes |= {"intended": torch.float32, "start": torch.float32}
+        if self.tracked.count:
+            dtypes |= dict.fromkeys(TRACKED, torch.float32)
         return dtypes
 
     def _begin_step(self, parameter: Tensor) -> None:
@@ -237,19 +207,19 @@ class AdamW(torch.optim.Optimizer):
             state["step"] = 0
             for key, dtype in self._state_dtypes(parameter).items():
                 if key == "start":
-                    state[key] = self._tracked(parameter, parameter).float()
+                    state[key] = self.tracked.at(parameter, parameter).to(dtype, copy=True)
                 elif key == "intended":
-                    state[key] = torch.zeros_like(self._tracked(parameter, parameter), dtype=dtype)
+                    state[key] = torch.zeros_like(self.tracked.at(parameter, parameter), dtype=dtype)
                 else:
                     state[key] = torch.zeros_like(parameter, dtype=dtype)
         state["step"] += 1
 
     def _sum_intended(self, parameters: list[Tensor], adam: AdamStep) -> None:
-        """Add this step's fp32 updates at the tracked coordinates to `intended`, before the step is made."""
+        """Add this step's fp32 updates of the tracked weights to `intended`, before the step is made."""
 
         def tracked(tensors: Iterable[Tensor]) -> Tensor:
             pairs = zip(parameters, tensors, strict=True)
-            return torch.cat([self._at_tracked(parameter, tensor) for parameter, tensor in pairs]).float()
+            return torch.cat([self.tracked.at(parameter, tensor) for parameter, tensor in pairs]).float()
 
         states = [self.state[parameter] for parameter in parameters]
         first, second = (tracked(state[key] for state in states) for key in ("exp_avg", "exp_avg_sq"))
