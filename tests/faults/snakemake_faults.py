@@ -81,6 +81,21 @@ def kill_snakemake(bed: Bed, chance: random.Random) -> Trial:
     return Trial(f"{moment}, {what}", "same hashes", resumed(Run(again.process, order)))
 
 
+def end_snakemake(bed: Bed, chance: random.Random) -> Trial:
+    order, moment = new_order(bed), draw_moment(chance, first_step=1)
+    to_its_job = chance.random() < 0.5
+    run = snakemake(bed, order, "ended")
+    bed.wait_for(run, moment)
+    for process in [psutil.Process(run.process.pid), *(_training_jobs(run) if to_its_job else [])]:
+        process.terminate()
+    code = run.end()
+    again = snakemake(bed, order, "again")
+    bed.demand_success(again)
+    what = "its job too" if to_its_job else "alone"
+    said = resumed(Run(again.process, order)) if to_its_job else f"status {code} when its job was done"
+    return Trial(f"{moment}, {what}", "same hashes", said)
+
+
 def _training_jobs(run: Run) -> list[psutil.Process]:
     """The job that a Snakemake has started; TooLate if it has ended."""
     try:
@@ -129,6 +144,11 @@ SNAKEMAKE_FAULTS = (
         "`kill -9` of Snakemake, with its job or without",
         "after `snakemake --unlock` the same command goes on, or writes what the job has come to",
         kill_snakemake,
+    ),
+    Fault(
+        "SIGTERM to Snakemake, with its job or without",
+        "it starts no more jobs and ends with those that run; the same command goes on",
+        end_snakemake,
     ),
     Fault(
         "two Snakemakes on one directory",
