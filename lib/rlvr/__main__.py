@@ -164,9 +164,11 @@ def _analyse(options: argparse.Namespace) -> int:
     from rlvr.analysis.partial import analyse_existing
     from rlvr.config.load import load_config
     from rlvr.errors import UserError
+    from rlvr.output_folder import output_folder
 
     try:
-        missing = analyse_existing(load_config(options.configfile), options.output_dir)
+        config = load_config(options.configfile)
+        missing = analyse_existing(config, output_folder("--output-dir", options.output_dir))
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
