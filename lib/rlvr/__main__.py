@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from math import isfinite
 
 from rlvr.version import __version__
 
@@ -54,16 +55,20 @@ def _parser() -> argparse.ArgumentParser:
 def _number(
     kind: type, low: float, high: float = float("inf"), below: bool = False
 ) -> Callable[[str], float]:
-    """A number of the command line within bounds; `below`: less than the upper one."""
+    """A finite number of the command line within bounds; `below`: less than the upper one."""
+    if high == float("inf"):
+        allowed = f"a {'whole' if kind is int else 'finite'} number of at least {low:g}"
+    else:
+        whole, end = "a whole number " if kind is int else "", "less than " if below else ""
+        allowed = f"{whole}{low:g} to {end}{high:g}"
 
     def read(text: str) -> float:
         try:
             value = kind(text)
         except ValueError:
             value = float("nan")
-        if not low <= value <= high or (below and value == high):
-            whole, end = "a whole number " if kind is int else "", "less than " if below else ""
-            raise argparse.ArgumentTypeError(f"{text}: allowed is {whole}{low:g} to {end}{high:g}")
+        if not (low <= value <= high and isfinite(value)) or (below and value == high):
+            raise argparse.ArgumentTypeError(f"{text}: allowed is {allowed}")
         return value
 
     return read

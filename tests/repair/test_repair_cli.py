@@ -48,12 +48,14 @@ def test_a_mistake_is_one_line(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "wrong", [["--runs", "0"], ["--turns", "4"], ["--temperature", "-1"], ["--seed", "x"]]
+    "wrong",
+    [["--runs", "0"], ["--turns", "4"], ["--temperature", "-1"], ["--temperature", "inf"], ["--seed", "x"]],
 )
 def test_numbers_out_of_bounds_are_refused(wrong, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["repair", "validate", "--runs", "1", "--output-dir", str(tmp_path), *wrong])
-    assert wrong[0] in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert wrong[0] in said and "to inf" not in said
 
 
 def test_a_folder_that_cannot_be_written_is_named_before_the_work(tmp_path, capsys):
