@@ -1,7 +1,6 @@
 """The estimators k1 and k3 of KL(policy || base) beside the full-vocabulary KL, as responses are sampled.
 
-    python bench/kl_bias.py --policy results/default/precision/train/fp32/seed1/rep1/policy \
-        --base results/default/base/policy --problems results/default/data/eval/add.jsonl
+    python bench/kl_bias.py [--problems results/default/data/eval/sort.jsonl]    # after `snakemake precision`
 
 For temperature 1 and for the evaluation's 0.7 with top-p 0.8: means over responses, and the difference of k1
 and k3 from the full KL that is measured on responses sampled at temperature 1, with its standard error
@@ -21,6 +20,11 @@ from rlvr.rollout.engine import SamplingParams
 from rlvr.rollout.judged import draw_rollouts
 from rlvr.rollout.opening import open_engine
 
+FILES = {
+    "policy": "results/default/precision/train/fp32/seed1/rep1/policy",
+    "base": "results/default/base/policy",
+    "problems": "results/default/data/eval/add.jsonl",
+}
 SAMPLED = {"temperature 1": (1.0, 1.0), "temperature 0.7, top-p 0.8": (0.7, 0.8)}
 
 
@@ -39,9 +43,11 @@ def measured(options: argparse.Namespace, temperature: float, top_p: float) -> K
 
 def main() -> None:
     """Measure both ways of sampling and print them."""
-    parser = argparse.ArgumentParser()
-    for name in ("policy", "base", "problems"):
-        parser.add_argument(f"--{name}", required=True)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for name, file in FILES.items():
+        parser.add_argument(f"--{name}", default=file, help=f"default: {file}")
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--max-tokens", type=int, default=6)
     options = parser.parse_args()

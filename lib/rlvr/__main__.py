@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from math import isfinite
 
 from rlvr.quick_exit import skip_final_collection
 from rlvr.version import __version__
@@ -55,16 +56,20 @@ def _parser() -> argparse.ArgumentParser:
 def _number(
     kind: type, low: float, high: float = float("inf"), below: bool = False
 ) -> Callable[[str], float]:
-    """A number of the command line within bounds; `below`: less than the upper one."""
+    """A finite number of the command line within bounds; `below`: less than the upper one."""
+    if high == float("inf"):
+        allowed = f"a {'whole' if kind is int else 'finite'} number of at least {low:g}"
+    else:
+        whole, end = "a whole number " if kind is int else "", "less than " if below else ""
+        allowed = f"{whole}{low:g} to {end}{high:g}"
 
     def read(text: str) -> float:
         try:
             value = kind(text)
         except ValueError:
             value = float("nan")
-        if not low <= value <= high or (below and value == high):
-            whole, end = "a whole number " if kind is int else "", "less than " if below else ""
-            raise argparse.ArgumentTypeError(f"{text}: allowed is {whole}{low:g} to {end}{high:g}")
+        if not (low <= value <= high and isfinite(value)) or (below and value == high):
+            raise argparse.ArgumentTypeError(f"{text}: allowed is {allowed}")
         return value
 
     return read
@@ -165,9 +170,11 @@ def _analyse(options: argparse.Namespace) -> int:
     from rlvr.analysis.partial import analyse_existing
     from rlvr.config.load import load_config
     from rlvr.errors import UserError
+    from rlvr.output_folder import output_folder
 
     try:
-        missing = analyse_existing(load_config(options.configfile), options.output_dir)
+        config = load_config(options.configfile)
+        missing = analyse_existing(config, output_folder("--output-dir", options.output_dir))
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1

@@ -110,6 +110,30 @@ def test_tokenizer_without_eos_is_refused(tmp_path):
         load_tokenizer(tmp_path)
 
 
+def test_a_folder_without_the_files_of_its_tokenizer_is_named(tmp_path):
+    save_reference(tmp_path)
+    for file in tmp_path.glob("tokenizer*"):
+        file.unlink()
+    with pytest.raises(UserError, match="no tokenizer with tokens for text"):
+        load_tokenizer(tmp_path)
+
+
+def test_a_model_of_more_than_text_is_refused(tmp_path):
+    save_reference(tmp_path, "gpt2")
+    edit(tmp_path / "tokenizer_config.json", rlvr_small_tokenizer=False)
+    facts = read_config(tmp_path)
+    del facts["vocab_size"]
+    (tmp_path / "config.json").write_text(json.dumps(facts | {"text_config": {"vocab_size": 258}}))
+    with pytest.raises(UserError, match=r"config\.json: has no vocab_size \(model_type gpt2\)"):
+        load_tokenizer(tmp_path)
+
+
+def test_a_config_that_is_cut_off_is_named(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": ')
+    with pytest.raises(UserError, match=r"config\.json: is not valid JSON"):
+        read_config(tmp_path)
+
+
 def test_a_hub_id_without_revision_is_refused():
     with pytest.raises(UserError, match="pin its revision"):
         policy_folder("Qwen/Qwen2.5-Math-1.5B")

@@ -67,11 +67,21 @@ def test_a_config_that_is_named_goes_before_everything(tmp_path):
     assert policy_shape("base", hub("a/b"), tmp_path, str(named)).sizes.layers == 1
 
 
+def test_a_named_config_is_refused_for_a_policy_that_is_trained_here():
+    with pytest.raises(UserError, match=r"--model-config: c\.json: .*base\.architecture"):
+        policy_shape("base", {"kind": "tiny"}, NOWHERE, "c.json")
+
+
 def test_an_unknown_policy_is_answered_with_what_to_give():
     with pytest.raises(UserError, match=r"alignment\.base\.path: the sizes of a/b") as answer:
         policy_shape("alignment.base", hub("a/b"), NOWHERE, None)
     assert "--model-config" in str(answer.value)
     assert all(name in str(answer.value) for name in KNOWN_SHAPES)
+
+
+def test_a_folder_that_is_not_there_is_named():
+    with pytest.raises(UserError, match=r"base\.path: no/such/folder: no such folder, and no hub id"):
+        policy_shape("base", hub("no/such/folder"), NOWHERE, None)
 
 
 @pytest.mark.parametrize(

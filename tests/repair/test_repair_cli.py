@@ -1,3 +1,5 @@
+import errno
+import os
 import re
 import subprocess
 import sys
@@ -7,7 +9,9 @@ import pytest
 
 from rlvr.__main__ import main
 from rlvr.files import read_json
-from rlvr.repair import api_chats
+from rlvr.repair import api_chats, cli
+from rlvr.verify.sandbox import client, rungs
+from rlvr.verify.sandbox.helper import StartError
 
 DOCS = Path(__file__).parents[2] / "docs" / "repair.md"
 
@@ -44,12 +48,44 @@ def test_a_mistake_is_one_line(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "wrong", [["--runs", "0"], ["--turns", "4"], ["--temperature", "-1"], ["--seed", "x"]]
+    "wrong",
+    [["--runs", "0"], ["--turns", "4"], ["--temperature", "-1"], ["--temperature", "inf"], ["--seed", "x"]],
 )
 def test_numbers_out_of_bounds_are_refused(wrong, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["repair", "validate", "--runs", "1", "--output-dir", str(tmp_path), *wrong])
-    assert wrong[0] in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert wrong[0] in said and "to inf" not in said
+
+
+def test_a_folder_that_cannot_be_written_is_named_before_the_work(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    where = str(tmp_path / "file" / "out")
+    assert main(["repair", "validate", "--runs", "1", "--output-dir", where]) == 1
+    assert capsys.readouterr().err == f"error: argument --output-dir: {where}: Not a directory\n"
+
+
+def test_the_demo_says_where_its_workspace_cannot_be_written(monkeypatch, capsys):
+    def full(workspace):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(cli, "setup_task_files", full)
+    assert main(["repair", "demo"]) == 1
+    assert re.search(
+        r"error: \S+: the workspace .* \(No space left on device\); set TMPDIR", capsys.readouterr().err
+    )
+
+
+def test_the_demo_says_that_its_sandbox_does_not_start(monkeypatch, capsys):
+    def fail(*settings):
+        raise StartError("no more processes")
+
+    rungs._best()  # the probe works; it is kept
+    monkeypatch.setattr(client, "Slot", fail)
+    assert main(["repair", "demo"]) == 1
+    assert re.search(
+        r"error: The sandbox `\w+` could not start .*: no more processes\n", capsys.readouterr().err
+    )
 
 
 def test_help_and_the_names_of_files_import_nothing_heavy():

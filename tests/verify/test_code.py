@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from rlvr.errors import UserError
+from rlvr.verify import code
 from rlvr.verify.code import CodeVerdict, CodeVerifier, run_tests
+from rlvr.verify.sandbox.helper import StartError
 
 BENCHMARKS = Path(
     os.environ.get("RLVR_BENCHMARKS") or Path(__file__).parents[2].parent / "shared" / "benchmarks"
@@ -41,6 +44,18 @@ def test_run_tests_judges_one_case():
     wrong = run_tests(ADD.replace("+", "-"), CHECK_ADD, "add", 5.0)
     assert (wrong.passed, wrong.status) == (False, "failed")
     assert "line 2" in wrong.detail
+
+
+def test_a_grader_that_does_not_start_is_a_sentence(monkeypatch):
+    def fail(*settings):
+        raise StartError("no more processes")
+
+    monkeypatch.setattr(code, "Helper", fail)
+    with (
+        CodeVerifier(1, 5.0) as verifier,
+        pytest.raises(UserError, match="could not be started: no more proc"),
+    ):
+        verifier.judge(ADD, CHECK_ADD, "add")
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,10 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     path = Path(folder) / CONFIG_FILE
     if not path.is_file():
         raise UserError(f"{folder}: no {CONFIG_FILE}, so this is no policy in Hugging Face format")
-    return read_json(path)
+    try:
+        return read_json(path)
+    except ValueError as error:
+        raise UserError(f"{path}: is not valid JSON ({error})") from error
 
 
 def load_policy(
@@ -99,7 +102,8 @@ def load_tokenizer(path: str | Path) -> TextTokenizer:
     """The tokenizer of a policy, with a pad token: EOS where it has none of its own.
 
     A pad token beyond the model's vocabulary counts as none: transformers adds one to Qwen2 tokenizers that
-    lack it, and the model has no row for it. UserError without an EOS that the model knows.
+    lack it, and the model has no row for it. UserError without an EOS that the model knows, and
+    without tokens for text: transformers makes an empty tokenizer where the folder has no files of one.
     """
     folder = policy_folder(path)
     small = SmallTokenizer.read(folder)
@@ -108,7 +112,16 @@ def load_tokenizer(path: str | Path) -> TextTokenizer:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    vocabulary = read_config(folder)["vocab_size"]
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        raise UserError(f"{folder}: no tokenizer with tokens for text; add its files (tokenizer.json)")
+    config = read_config(folder)
+    if "vocab_size" not in config:
+        kind = config.get("model_type", "none")
+        raise UserError(
+            f"{folder}/{CONFIG_FILE}: has no vocab_size (model_type {kind}); allowed are causal language "
+            "models of text alone"
+        )
+    vocabulary = config["vocab_size"]
     if tokenizer.eos_token_id is None or tokenizer.eos_token_id >= vocabulary:
         raise UserError(
             f"{folder}: the tokenizer has no end-of-sequence token among the model's {vocabulary} tokens, so "

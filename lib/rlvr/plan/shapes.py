@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rlvr.errors import UserError
+from rlvr.hub import HUB_ID
 from rlvr.models.decoder_config import DecoderConfig
 
 CONFIG_FILE = "config.json"
@@ -67,11 +68,17 @@ def tensor_sizes(sizes: DecoderConfig) -> list[int]:
 def policy_shape(key: str, base: Mapping[str, Any], built: Path, model_config: str | None) -> PolicyShape:
     """Sizes of the policy of config section `key`.
 
-    `model_config`: a config.json that a person named; it goes before everything else. `built`: where the
-    workflow puts this policy. UserError that names what to give, where no sizes are at hand.
+    `model_config`: a config.json that a person named; it goes before everything else, and is refused for a
+    policy that is trained here. `built`: where the workflow puts this policy. UserError that names what to
+    give, where no sizes are at hand.
     """
     folder = built if (built / CONFIG_FILE).is_file() else None
     if base["kind"] == "tiny":
+        if model_config:
+            wrong = (
+                f"argument --model-config: {model_config}: {key} is trained here, its sizes are the config's"
+            )
+            raise UserError(f"{wrong} ({key}.architecture); allowed with {key}.kind pretrained")
         return PolicyShape(f"{key} (tiny)", f"{key}.architecture", _tiny_sizes(base), folder)
     name = base["path"]
     folder = folder or _fetched(base)
@@ -80,6 +87,8 @@ def policy_shape(key: str, base: Mapping[str, Any], built: Path, model_config: s
         return PolicyShape(name, str(file), _read_sizes(file), folder)
     if name in KNOWN_SHAPES:
         return PolicyShape(name, "sizes known by name", _of_decoder(KNOWN_SHAPES[name]), None)
+    if not HUB_ID.fullmatch(name):
+        raise UserError(f"{key}.path: {name}: no such folder, and no hub id (owner/name)")
     raise UserError(
         f"{key}.path: the sizes of {name} are not known, because its config.json is not here; give that file "
         f"with --model-config, or fetch the policy first (known by name: {', '.join(KNOWN_SHAPES)})"
@@ -117,6 +126,8 @@ def _fetched(base: Mapping[str, Any]) -> Path | None:
 
     if Path(base["path"]).is_dir():
         return Path(base["path"])
+    if not HUB_ID.fullmatch(base["path"]):  # the hub's client refuses to look it up
+        return None
     found = try_to_load_from_cache(base["path"], CONFIG_FILE, revision=base["revision"])
     return Path(found).parent if isinstance(found, str) else None
 

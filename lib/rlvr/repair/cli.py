@@ -9,6 +9,7 @@ from pathlib import Path
 from rlvr.config.repair import RepairConfig
 from rlvr.errors import UserError
 from rlvr.joblog import CLOCK, LINE
+from rlvr.output_folder import output_folder
 from rlvr.repair.calibration import run_calibration
 from rlvr.repair.calibration_files import CalibrationFiles
 from rlvr.repair.grade import Grader
@@ -38,8 +39,7 @@ def _demo() -> int:
             ("scale = 1.0 / keep_prob", DROPOUT_SOURCE),
             ("1.0 / np.sqrt(keep_prob)", repaired),
         ):
-            setup_task_files(folder)
-            (Path(folder) / SUBMISSION).write_text(source, encoding="utf-8")
+            _write_workspace(Path(folder), source)
             grade = grader.grade(folder)
             verdicts.append(grade.passed)
             lines = "".join(f"    {line}\n" for line in grade.lines)
@@ -49,6 +49,16 @@ def _demo() -> int:
         return 0
     print("The verdicts are wrong; on a loaded machine a grading may run out of time.")
     return 1
+
+
+def _write_workspace(folder: Path, source: str) -> None:
+    """The task's files, with `source` as the submission; UserError where they cannot be written."""
+    try:
+        setup_task_files(folder)
+        (folder / SUBMISSION).write_text(source, encoding="utf-8")
+    except OSError as error:
+        wrong = f"{folder}: the workspace cannot be written there ({error.strerror})"
+        raise UserError(f"{wrong}; set TMPDIR to a folder with room") from error
 
 
 def _validate(options: argparse.Namespace) -> int:
@@ -66,7 +76,7 @@ def _validate(options: argparse.Namespace) -> int:
         confidence=0.95,
         target=(0.1, 0.4),
     )
-    folder = Path(options.output_dir)
+    folder = output_folder("--output-dir", options.output_dir)
     files = CalibrationFiles.in_folder(folder, folder / "checkpoints")
     rate = run_calibration(config, files, options.parallel, options.require_isolation, options.device).rate
     who = f"{config.solver} {config.model}".strip()

@@ -84,6 +84,10 @@ def _say_integrity(results: Path, data_root: Path) -> bool:
         detail = f": {one.detail}" if one.detail else ""
         _say(f"  {one.status:9s}  {one.path}{' (weights)' if one.of == 'weights' else ''}{detail}")
     _say(f"{counts['unchanged']} unchanged, {counts['changed']} changed, {counts['missing']} missing")
+    if not counts:
+        _say(
+            "Nothing was verified: no record with hashes is there (allowed: results/NAME of a finished study)"
+        )
     return counts["unchanged"] == counts.total() > 0
 
 

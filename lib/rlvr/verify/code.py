@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, Self
 
+from rlvr.errors import UserError
 from rlvr.verify.sandbox.client import Sandbox
-from rlvr.verify.sandbox.helper import GRADER_MODULES, Helper, HelperDiedError
+from rlvr.verify.sandbox.helper import GRADER_MODULES, Helper, HelperDiedError, StartError
 from rlvr.verify.sandbox.jail import RungName, executable, search_path
 from rlvr.verify.sandbox.lending import Lender
 from rlvr.verify.sandbox.limits import Limits
@@ -153,7 +154,10 @@ def _verdict(graded: dict[str, Any], ended: dict[str, Any]) -> CodeVerdict:
 
 
 def _start_grader() -> Helper:
-    return Helper([], executable(), GRADER_MODULES, {"search_path": search_path()})
+    try:
+        return Helper([], executable(), GRADER_MODULES, {"search_path": search_path()})
+    except (StartError, OSError) as error:
+        raise UserError(f"The process that grades programs could not be started: {error}") from error
 
 
 @cache

@@ -5,12 +5,24 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Literal, Self
 
+from rlvr.errors import UserError
+from rlvr.verify.sandbox.helper import StartError
 from rlvr.verify.sandbox.jail import Jail, RungName, Slot
 from rlvr.verify.sandbox.lending import Lender
 from rlvr.verify.sandbox.limits import Limits
 from rlvr.verify.sandbox.peer import ProgramFailure
 from rlvr.verify.sandbox.rungs import choose
 from rlvr.verify.sandbox.session import Session
+
+
+def _start(jail: Jail, limits: Limits, preload: tuple[str, ...]) -> Slot:
+    """A slot; UserError where none starts, though one of its rung did when that was chosen."""
+    try:
+        return Slot(jail, limits, preload)
+    except StartError as error:
+        raise UserError(
+            f"The sandbox `{jail.rung}` could not start a process for programs: {error}"
+        ) from error
 
 
 class Sandbox:
@@ -30,7 +42,7 @@ class Sandbox:
     ) -> None:
         self.limits = limits
         self.jail: Jail = choose(require_isolation, rung)
-        self._slots = Lender(partial(Slot, self.jail, limits, preload), slots)
+        self._slots = Lender(partial(_start, self.jail, limits, preload), slots)
 
     def __enter__(self) -> Self:
         return self
