@@ -43,6 +43,7 @@ def test_listing_modes_imports_no_torch():
     ("factors", "message"),
     [
         ({"write_back": "stochastic"}, "write_back: stochastic rounds into bfloat16 .* allowed: nearest"),
+        ({"write_back": "stochastic", "master": "float16"}, "write_back: .* allowed: nearest, kahan"),
         ({"write_back": "kahan"}, "write_back: kahan keeps what 16-bit weights lose"),
         ({"compute": "float16", "reduce": "bfloat16"}, "reduce: float16 compute scales .* allowed: float32"),
         ({"optimizer_state": "float16"}, "optimizer_state: float16 ends at 6e-8"),

@@ -332,6 +332,26 @@ def test_missing_data_files_are_one_error_with_every_file(tmp_path):
     check_data_files(config)
 
 
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ([], "has no config.json, model.safetensors"),
+        (["config.json"], "has no model.safetensors"),
+        (["config.json", "model.safetensors"], None),
+    ],
+)
+def test_a_policy_folder_that_is_not_whole_is_named(tmp_path, files, said):
+    for name in files:
+        (tmp_path / name).touch()
+    config = validate_config({"base": {"kind": "pretrained", "path": str(tmp_path)}})
+    if said is None:
+        check_data_files(config)
+        return
+    with pytest.raises(ConfigError) as caught:
+        check_data_files(config)
+    assert f"base.path: the folder {tmp_path} {said}\n" in f"{caught.value}\n"
+
+
 def test_load_config_names_the_file(tmp_path):
     with pytest.raises(ConfigError, match=r"nowhere\.yaml: cannot be read"):
         load_config(tmp_path / "nowhere.yaml")

@@ -10,6 +10,7 @@ from rlvr.config.places import data_sources, policies
 from rlvr.config.schema import YAML_LOADER, fill_defaults, find_problems, read_schema
 from rlvr.errors import UserError
 from rlvr.hub import HUB_ID
+from rlvr.models.weight_files import missing_weight_files
 
 Config = dict[str, Any]
 
@@ -53,13 +54,19 @@ def check_data_files(config: Config) -> None:
         for key, source in data_sources(config)
         if "path" in source and not (root / source["path"]).is_file()
     ]
-    missing += [
-        f"{key}: the folder {path} does not exist, and it is no hub id"
-        for key, path, _ in policies(config)
-        if not Path(path).is_dir() and not HUB_ID.fullmatch(path)
-    ]
+    missing += [f"{key}: {wrong}" for key, path, _ in policies(config) if (wrong := _lacking(path))]
     if missing:
         where = f"data_root is {config['data_root'] or 'empty'} (from {Path.cwd()})"
         advice = "put the files there, or set data_root to the folder that has them"
         lines = "\n".join(f"  {line}" for line in missing)
         raise ConfigError(f"files are missing; {where}; {advice}:\n{lines}")
+
+
+def _lacking(policy: str) -> str:
+    """What is missing of a local policy; empty for one that is whole, or on the hub."""
+    folder = Path(policy)
+    if not folder.is_dir():
+        return "" if HUB_ID.fullmatch(policy) else f"the folder {policy} does not exist, and it is no hub id"
+    needed = ["config.json", *missing_weight_files(folder)]
+    missing = [name for name in needed if not (folder / name).is_file()]
+    return f"the folder {policy} has no {', '.join(missing)}" if missing else ""

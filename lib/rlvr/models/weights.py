@@ -40,7 +40,8 @@ def read_weights(folder: str | Path) -> Iterator[tuple[str, Tensor]]:
                     yield name, file.get_tensor(name)
         except SafetensorError as error:
             raise UserError(
-                f"{path}: cut off or damaged ({error}); delete its folder and make it again"
+                f"{path.resolve()}: cut off or damaged ({error}); put a whole file in its place, or delete "
+                "its folder, if a job made that, and let the job make it again"
             ) from error
 
 
