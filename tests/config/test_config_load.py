@@ -356,5 +356,14 @@ def test_load_config_names_the_file(tmp_path):
     assert load_config(tmp_path / "empty.yaml") == validate_config({})
 
 
+def test_a_key_that_stands_twice_is_named_with_its_line(tmp_path):
+    twice = tmp_path / "twice.yaml"
+    twice.write_text("precision: {seeds: 2}\nname: x\nprecision:\n  training: {steps: 3, steps: 4}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(twice)
+    assert f"{twice}:3: precision stands there again" in str(caught.value)
+    assert f"{twice}:4: precision.training.steps stands there again" in str(caught.value)
+
+
 def test_a_config_error_is_an_error_for_people():
     assert issubclass(ConfigError, UserError)
