@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from math import isfinite
 
 from rlvr.version import __version__
 
@@ -63,7 +64,8 @@ def _number(
             value = float("nan")
         if not low <= value <= high or (below and value == high):
             whole, end = "a whole number " if kind is int else "", "less than " if below else ""
-            raise argparse.ArgumentTypeError(f"{text}: allowed is {whole}{low:g} to {end}{high:g}")
+            upper = f"to {end}{high:g}" if isfinite(high) else "or more"
+            raise argparse.ArgumentTypeError(f"{text}: allowed is {whole}{low:g} {upper}")
         return value
 
     return read
@@ -164,9 +166,11 @@ def _analyse(options: argparse.Namespace) -> int:
     from rlvr.analysis.partial import analyse_existing
     from rlvr.config.load import load_config
     from rlvr.errors import UserError
+    from rlvr.folder_option import make_folder
 
     try:
-        missing = analyse_existing(load_config(options.configfile), options.output_dir)
+        config = load_config(options.configfile)
+        missing = analyse_existing(config, make_folder("--output-dir", options.output_dir))
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
@@ -174,7 +178,8 @@ def _analyse(options: argparse.Namespace) -> int:
         sys.stdout.write(
             f"left out: {run.label.arm} seed {run.label.seed} repeat {run.label.rep}: {run.reason}\n"
         )
-    sys.stdout.write(f"analysed the other runs; see {options.output_dir}\n")
+    runs = "the other runs" if missing else "every run"
+    sys.stdout.write(f"analysed {runs}; see {options.output_dir}\n")
     return 0
 
 

@@ -86,7 +86,7 @@ def test_a_terminal_gets_a_progress_bar_on_standard_error():
         (["--buffer-size", "0"], "a whole number 1 to"),
         (["--min-count", "1.5"], "a whole number 1 to"),
         (["--epochs", "0"], "a whole number 1 to"),
-        (["--seed", "-1"], "a whole number 0 to"),
+        (["--seed", "-1"], "a whole number 0 or more"),
     ],
 )
 def test_a_bad_value_names_its_option_and_what_is_allowed(wrong, allowed, capsys):

@@ -43,13 +43,21 @@ def test_a_mistake_is_one_line(tmp_path, monkeypatch, capsys):
     assert re.fullmatch(r"error: .*ANTHROPIC_API_KEY\n", capsys.readouterr().err)
 
 
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["repair", "validate", "--runs", "1", "--output-dir", str(tmp_path / "file")]) == 1
+    assert capsys.readouterr().err == f"error: argument --output-dir: {tmp_path / 'file'}: File exists\n"
+
+
 @pytest.mark.parametrize(
     "wrong", [["--runs", "0"], ["--turns", "4"], ["--temperature", "-1"], ["--seed", "x"]]
 )
 def test_numbers_out_of_bounds_are_refused(wrong, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["repair", "validate", "--runs", "1", "--output-dir", str(tmp_path), *wrong])
-    assert wrong[0] in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert wrong[0] in said
+    assert "inf" not in said
 
 
 def test_help_and_the_names_of_files_import_nothing_heavy():

@@ -5,12 +5,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 from rlvr.advantage_study.log import MethodFiles, write_runs
 from rlvr.advantage_study.methods import Method
 from rlvr.advantage_study.problem import REFERENCE_PROBLEM, run_problem
 from rlvr.errors import UserError
+from rlvr.folder_option import make_folder
 
 EPS = 1e-7
 
@@ -41,14 +41,9 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _log_files(folder: str | None) -> MethodFiles | None:
-    """The files in a folder that exists from now on, so that a run is not lost because it cannot."""
     if folder is None:
         return None
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"argument --logdir: {folder}: {error.strerror}") from error
-    return MethodFiles.in_folder(folder)
+    return MethodFiles.in_folder(make_folder("--logdir", folder))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rlvr.config.repair import RepairConfig
 from rlvr.errors import UserError
+from rlvr.folder_option import make_folder
 from rlvr.joblog import CLOCK, LINE
 from rlvr.repair.calibration import run_calibration
 from rlvr.repair.calibration_files import CalibrationFiles
@@ -66,7 +67,7 @@ def _validate(options: argparse.Namespace) -> int:
         confidence=0.95,
         target=(0.1, 0.4),
     )
-    folder = Path(options.output_dir)
+    folder = make_folder("--output-dir", options.output_dir)
     files = CalibrationFiles.in_folder(folder, folder / "checkpoints")
     rate = run_calibration(config, files, options.parallel, options.require_isolation, options.device).rate
     who = f"{config.solver} {config.model}".strip()
