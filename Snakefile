@@ -5,7 +5,7 @@ import sys
 
 from snakemake.utils import min_version
 
-from rlvr.config.load import ConfigError, check_data_files, validate_config
+from rlvr.config.load import ConfigError, check_data_files, check_repeated_keys, validate_config
 
 min_version("9.14")
 # A large DAG is millions of objects and hardly any garbage: looking for it often takes much of a dry run's time.
@@ -20,6 +20,8 @@ if not workflow.overwrite_configfiles:
 
 
 try:
+    for path in workflow.configfiles:
+        check_repeated_keys(path)
     config = validate_config(config)
     check_data_files(config)
 except ConfigError as error:

@@ -182,7 +182,8 @@ def _analyse(options: argparse.Namespace) -> int:
         sys.stdout.write(
             f"left out: {run.label.arm} seed {run.label.seed} repeat {run.label.rep}: {run.reason}\n"
         )
-    sys.stdout.write(f"analysed the other runs; see {options.output_dir}\n")
+    runs = "the other runs" if missing else "every run"
+    sys.stdout.write(f"analysed {runs}; see {options.output_dir}\n")
     return 0
 
 

@@ -25,7 +25,7 @@ class Dropout:
 
 @dataclass(frozen=True)
 class PrecisionMode:
-    """The factors of one arm (DESIGN: the table of factors).
+    """The factors of one arm (docs/modes.md has them as a table).
 
     `master`: stored weights; `optimizer_state`: Adam moments; `compute`: training forward and backward;
     `reduce`: gradients as accumulated; `rollout`: the engine's weights and arithmetic; `evaluation`: weights

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from synthetic_study import TASKS, WITHOUT_UPDATE, write_base, write_metrics, write_run, write_study
 
+from rlvr.__main__ import main
 from rlvr.analysis.load import MissingRun, load_study, missing_words
 from rlvr.analysis.metrics import (
     OF_APPLIED_UPDATES,
@@ -196,6 +197,19 @@ def test_an_arm_or_the_reference_without_any_run(partial, tmp_path):
     shutil.rmtree(folder / "eval" / "base")
     with pytest.raises(UserError, match=r"the base has not been evaluated: .*families.json is not there"):
         analyse_existing(config, tmp_path / "out")
+
+
+def test_the_command_says_what_it_has_analysed_and_where_it_cannot_write(partial, tmp_path, capsys):
+    _, folder = partial
+    (tmp_path / "part.yaml").write_text("name: part\nprecision: {modes: [fp32, bf16], seeds: 4}\n")
+    command = ["analyse", "--configfile", "part.yaml", "--output-dir"]
+    assert main([*command, "out"]) == 0
+    assert capsys.readouterr().out == "analysed every run; see out\n"
+    shutil.rmtree(folder / "eval" / "bf16" / "seed3")
+    assert main([*command, "out"]) == 0
+    assert capsys.readouterr().out.endswith("\nanalysed the other runs; see out\n")
+    assert main([*command, "part.yaml"]) == 1
+    assert capsys.readouterr().err == "error: argument --output-dir: part.yaml: File exists\n"
 
 
 def test_expected_runs_are_those_of_the_config(partial):

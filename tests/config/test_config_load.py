@@ -50,6 +50,7 @@ SIMPLE = [
         "bf16: is the name of a named mode; allowed: a name of its own",
     ),
     ("precision.custom_modes", {"base": {}}, "base is the policy that runs start from; allowed: any other"),
+    ("precision.custom_modes", {1: {}}, "1 is of the wrong type; allowed: letters, digits"),
     ("precision.custom_modes", {"m": {"master": "fp8"}}, "fp8 is not allowed; allowed: float32, bfloat16"),
     ("precision.custom_modes", {"m": {"mastr": "float32"}}, "unknown key (did you mean master?)"),
     ("precision.custom_modes", {"m": {"write_back": "kahan"}}, "but master is float32"),
@@ -68,6 +69,13 @@ SIMPLE = [
         -1,
         "-1.0 is not allowed; allowed: a number, greater than 0",
     ),
+    (
+        "precision.training.optimizer.learning_rate",
+        float("nan"),
+        ".nan is of the wrong type; allowed: a number",
+    ),
+    ("precision.training.optimizer.learning_rate", "nan", ".nan is of the wrong type; allowed: a number"),
+    ("precision.training.optimizer.learning_rate", float("inf"), ".inf is of the wrong type; allowed"),
     ("precision.training.optimizer.betas", [0.9], "allowed: a list, 2 or more entries, 2 or fewer entries"),
     ("precision.training.snapshot_steps", [999], "999 is after the last step; allowed: 1 to 60"),
     ("precision.training.sampling.min_tokens", 9, "above max_tokens; allowed: at most 6"),
@@ -163,6 +171,12 @@ def test_corrections_that_cannot_act_are_named():
 def test_a_missing_key_is_named():
     message = problems({"data": {"evaluation": {"t": {"source": {"kind": "jsonl"}}}}})
     assert "data.evaluation.t.source.path: missing; allowed: text" in message
+
+
+def test_several_missing_keys_are_named_once_each():
+    message = problems({"precision": {"external_policies": [{"name": "run7", "path": "."}]}})
+    missing = [line.split(":")[0].strip() for line in message.splitlines()[1:]]
+    assert missing == ["precision.external_policies.0.arm", "precision.external_policies.0.seed"]
 
 
 def test_a_holdout_and_its_task_need_each_other():
@@ -360,6 +374,15 @@ def test_load_config_names_the_file(tmp_path):
         load_config(tmp_path / "broken.yaml")
     (tmp_path / "empty.yaml").touch()
     assert load_config(tmp_path / "empty.yaml") == validate_config({})
+
+
+def test_a_key_that_stands_twice_is_named_with_its_line(tmp_path):
+    twice = tmp_path / "twice.yaml"
+    twice.write_text("precision: {seeds: 2}\nname: x\nprecision:\n  training: {steps: 3, steps: 4}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(twice)
+    assert f"{twice}:3: precision stands there again" in str(caught.value)
+    assert f"{twice}:4: precision.training.steps stands there again" in str(caught.value)
 
 
 def test_a_config_error_is_an_error_for_people():

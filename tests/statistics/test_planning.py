@@ -107,6 +107,7 @@ def test_two_seeds_are_answered_plainly(capsys):
         (["--seeds", "5", "--samples", "1.5"], "1.5: allowed is a whole number 1 to"),
         (["--seeds", "5", "--accuracy", "1.2"], "1.2: allowed is 0 to 1"),
         (["--seeds", "5", "--alpha", "nan"], "nan: allowed is 0.0001 to 0.4"),
+        (["--seeds", "5", "--seed-sd", "-1"], "-1: allowed is 0 to 100"),
         ([], "required: --seeds"),
     ],
 )

@@ -1,5 +1,6 @@
 """From what a person wrote to a complete and sound config; the only reader of raw config mappings."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,38 @@ def validate_config(raw: Any) -> Config:
 
 def load_config(path: str | Path) -> Config:
     """Read a YAML config file and validate it; a missing file or broken YAML is a ConfigError too."""
+    check_repeated_keys(path)
+    return validate_config(yaml.load(Path(path).read_text(encoding="utf-8"), Loader=YAML_LOADER))
+
+
+def check_repeated_keys(path: str | Path) -> None:
+    """Raise a ConfigError if a section of a config file has a key twice; YAML would keep the last one."""
     try:
-        raw = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=YAML_LOADER)
+        root = yaml.compose(Path(path).read_text(encoding="utf-8"), Loader=YAML_LOADER)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: is not valid YAML: {error}") from error
-    return validate_config(raw)
+    lines = [f"{path}:{line}: {key} stands there again; allowed: once" for key, line in _repeated_keys(root)]
+    if lines:
+        raise ConfigError("the config is not valid:\n" + "\n".join(f"  {line}" for line in lines))
+
+
+def _repeated_keys(node: yaml.Node | None, path: Sequence[str] = ()) -> Iterator[tuple[str, int]]:
+    """The path of every key that its section has already, and its line from 1."""
+    if isinstance(node, yaml.SequenceNode):
+        for number, entry in enumerate(node.value):
+            yield from _repeated_keys(entry, [*path, str(number)])
+    if not isinstance(node, yaml.MappingNode):
+        return
+    seen = set()
+    for key, value in node.value:
+        here = [*path, str(key.value)]
+        if key.value in seen:
+            yield ".".join(here), key.start_mark.line + 1
+        if isinstance(key, yaml.ScalarNode):
+            seen.add(key.value)
+        yield from _repeated_keys(value, here)
 
 
 def check_data_files(config: Config) -> None:

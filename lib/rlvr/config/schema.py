@@ -7,6 +7,7 @@ verifier or template needs no edit of the schema.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -144,9 +145,15 @@ def _check_names(_: Any, word: str, instance: Any, __: Any) -> Iterator[Validati
         yield ValidationError(f"{instance!r} is unknown")
 
 
+def _is_finite_number(_: Any, instance: Any) -> bool:
+    """Every bound lets NaN pass, and a lower one infinity, with neither of which anything can be computed."""
+    return Draft202012Validator.TYPE_CHECKER.is_type(instance, "number") and isfinite(instance)
+
+
 @cache
 def _validator(definition: str) -> Any:
-    checker = extend(Draft202012Validator, {"names": _check_names})
+    numbers = Draft202012Validator.TYPE_CHECKER.redefine("number", _is_finite_number)
+    checker = extend(Draft202012Validator, {"names": _check_names}, type_checker=numbers)
     schema = read_schema()
     return checker({"$defs": schema["$defs"], "$ref": f"#/$defs/{definition}"} if definition else schema)
 
@@ -161,13 +168,13 @@ def find_problems(value: Any, definition: str = "", key: Sequence[str] = ()) -> 
         _validator(definition).iter_errors(value), key=lambda error: list(map(str, error.absolute_path))
     ):
         lines += _explain(error, key)
-    return lines
+    return list(dict.fromkeys(lines))  # each of several missing keys is an error that names all of them
 
 
 def _explain(error: ValidationError, key: Sequence[str]) -> list[str]:
     path = [*key, *map(str, error.absolute_path)]
     if "propertyNames" in error.absolute_schema_path:
-        path.append(_found_by(error))
+        path.append(str(_found_by(error)))  # YAML reads 1 and yes as other than text
     explain = _EXPLAINED.get(str(error.validator), _explain_value)
     return [f"{'.'.join([*path, *rest]) or 'the config'}: {text}" for rest, text in explain(error)]
 
