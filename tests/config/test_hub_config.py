@@ -39,6 +39,8 @@ def test_a_hub_source_needs_a_revision():
 
 def test_what_a_config_reads_of_the_hub_is_listed_once_and_needs_no_file(tmp_path):
     model = {"kind": "pretrained", "path": "some-one/policy", "revision": COMMIT}
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).touch()
     local = {"name": "l", "path": str(tmp_path), "arm": "fp32", "seed": 8}
     theirs = {"name": "t", "path": "some-one/other", "revision": COMMIT, "arm": "fp32", "seed": 9}
     config = validate_config(

@@ -199,6 +199,8 @@ def test_another_config_replaces_the_default_and_single_values_change_either(pro
 
 
 def test_no_result_is_evaluated_twice_with_external_policies(project, tmp_path):
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).touch()
     policies = [{"name": "theirs", "path": str(tmp_path), "arm": "elsewhere", "seed": 1}]
     config = tmp_path / "external.yaml"
     config.write_text(yaml.safe_dump({"precision": {"external_policies": policies}}))
