@@ -77,6 +77,23 @@ SIMPLE = [
     ("precision.training.optimizer.learning_rate", "nan", ".nan is of the wrong type; allowed: a number"),
     ("precision.training.optimizer.learning_rate", float("inf"), ".inf is of the wrong type; allowed"),
     ("precision.training.optimizer.betas", [0.9], "allowed: a list, 2 or more entries, 2 or fewer entries"),
+    ("precision.training.group_size", 1, "always zero; allowed: 2 or more, or another estimator"),
+    ("alignment.grpo.settings.group_size", 1, "always zero; allowed: 2 or more, or another estimator"),
+    (
+        "precision.training.sampling.max_tokens",
+        32,
+        "32 leaves no room for a prompt in the policy's 32 positions; allowed: at most 31, or more base.arch",
+    ),
+    (
+        "precision.evaluation.tasks.add.max_tokens",
+        500,
+        "500 leaves no room for a prompt in the policy's 32 positions",
+    ),
+    (
+        "alignment.sft.experiments.own",
+        {"title": "t", "why": "", "arms": [{}, {"batch_size": 8}, {}]},
+        "the same settings as arm 0; allowed: arms that differ",
+    ),
     ("precision.training.snapshot_steps", [999], "999 is after the last step; allowed: 1 to 60"),
     ("precision.training.sampling.min_tokens", 9, "above max_tokens; allowed: at most 6"),
     ("precision.evaluation.on_task", "zz", "zz is in no suite; allowed: add, sub, max"),

@@ -5,7 +5,7 @@ from typing import Any
 
 from rlvr.alignment.arms import METHODS
 from rlvr.alignment.job import unsupported_factors
-from rlvr.config.estimator_checks import find_estimator_contradictions
+from rlvr.config.estimator_checks import find_estimator_contradictions, find_lone_responses
 from rlvr.config.schema import find_problems, hint, line
 from rlvr.precision import MODES, resolve_mode
 
@@ -28,6 +28,7 @@ def find_alignment_contradictions(study: Section, custom_modes: Section) -> Iter
         yield line("alignment.generation.min_tokens", "above max_tokens", allowed)
     for method in METHODS:
         yield from _check_method(method, study[method], prompts)
+        yield from _check_arms(method, study[method])
 
 
 def _check_prompt(key: str, name: str, prompts: Section) -> Iterator[str]:
@@ -52,12 +53,23 @@ def _check_method(method: str, section: Section, prompts: Section) -> Iterator[s
             yield from _check_divides(key, settings, "gradient_accumulation_steps", batch)
 
 
+def _check_arms(method: str, section: Section) -> Iterator[str]:
+    """An experiment compares its arms, so no two of them may be the same."""
+    for name, experiment in section["experiments"].items():
+        arms = [{**section["settings"], **arm} for arm in experiment["arms"]]
+        for number, arm in enumerate(arms):
+            if arm in arms[:number]:
+                key = f"alignment.{method}.experiments.{name}.arms.{number}"
+                yield line(key, f"the same settings as arm {arms.index(arm)}", "arms that differ")
+
+
 def _check_grpo(key: str, settings: Section, prompts: Section) -> Iterator[str]:
     yield from _check_prompt(f"{key}.prompt", settings["prompt"], prompts)
     yield from find_estimator_contradictions(key, settings, "advantage", "use_std_normalization")
     if settings["loss_type"] == "no_baseline" and settings["advantage"] != "group":
         wrong = f"{settings['advantage']}, but loss_type no_baseline trains on the rewards themselves"
         yield line(f"{key}.advantage", wrong, "group, or another loss_type")
+    yield from find_lone_responses(key, settings["group_size"], settings["advantage"], settings["loss_type"])
     # A minibatch holds whole groups.
     yield from _check_divides(key, settings, "group_size", "train_batch_size")
     yield from _check_divides(key, settings, "train_batch_size", "rollout_batch_size")

@@ -10,7 +10,7 @@ from typing import Any
 
 from rlvr.config.advantage_checks import find_advantage_contradictions
 from rlvr.config.alignment_checks import find_alignment_contradictions
-from rlvr.config.estimator_checks import find_estimator_contradictions
+from rlvr.config.estimator_checks import find_estimator_contradictions, find_lone_responses
 from rlvr.config.schema import hint, line
 from rlvr.hub import COMMIT, HUB_ID
 from rlvr.precision import MODES, faults_of
@@ -29,6 +29,7 @@ def find_contradictions(config: Section) -> Iterator[str]:
     yield from _check_perfectible(config["precision"]["perfectible"])
     yield from _check_training(config["precision"]["training"])
     yield from _check_evaluation(config["precision"]["evaluation"], config["data"]["evaluation"])
+    yield from _check_positions(config["base"], config["precision"])
     yield from _check_arms(config["precision"])
     yield from _check_external_policies(config["precision"])
     yield from _check_base("alignment.base", config["alignment"]["base"])
@@ -202,9 +203,27 @@ def _check_training(training: Section) -> Iterator[str]:
             yield line(f"{prefix}.snapshot_steps", wrong, f"1 to {training['steps']}")
 
 
+def _check_positions(base: Section, study: Section) -> Iterator[str]:
+    """Responses need room beside a prompt; the positions of a pretrained model stand in its own files."""
+    if base["kind"] == "pretrained":
+        return
+    most = base["architecture"]["max_positions"] - 1
+    longest = {"training.sampling": study["training"]["sampling"]["max_tokens"]}
+    tasks = study["evaluation"]["tasks"]
+    longest |= {f"evaluation.tasks.{name}": task["max_tokens"] for name, task in tasks.items()}
+    for key, tokens in longest.items():
+        if tokens > most:
+            wrong = f"{tokens} leaves no room for a prompt in the policy's {most + 1} positions"
+            allowed = f"at most {most}, or more base.architecture.max_positions"
+            yield line(f"precision.{key}.max_tokens", wrong, allowed)
+
+
 def _check_advantage(key: str, training: Section) -> Iterator[str]:
     section = training["advantage"]
     yield from find_estimator_contradictions(key, section, "estimator", "normalize_by_std")
+    yield from find_lone_responses(
+        "precision.training", training["group_size"], section["estimator"], training["loss"]["type"]
+    )
     if training["loss"]["type"] == "no_baseline" and section["estimator"] not in ("group", "none"):
         wrong = f"{section['estimator']}, but loss type no_baseline trains on the rewards themselves"
         yield line(f"{key}.estimator", wrong, "group, none, or another loss type")

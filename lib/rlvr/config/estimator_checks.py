@@ -20,3 +20,10 @@ def find_estimator_contradictions(
     if estimator == "per_prompt_buffer" and least > size:
         wrong = f"{least} rewards never fit in a buffer of buffer_size, {size}"
         yield line(f"{key}.min_count", wrong, f"at most {size}")
+
+
+def find_lone_responses(key: str, group_size: int, estimator: str, loss_type: str) -> Iterator[str]:
+    """A group of one response is its own mean, so that estimator `group` leaves nothing to learn from."""
+    if group_size == 1 and estimator == "group" and loss_type != "no_baseline":
+        wrong = "1, but the advantage is a reward minus the mean of its group: always zero"
+        yield line(f"{key}.group_size", wrong, "2 or more, or another estimator of the advantage")
