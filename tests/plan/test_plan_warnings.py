@@ -55,12 +55,6 @@ RATE = {"optimizer": {"learning_rate": 1e-6}}
         ),
         ({"precision": {"dropout_rate": 0.0}}, ["bf16: precision.dropout_rate is 0"]),
         (
-            {"precision": {"training": {"sampling": {"max_tokens": 32}}}},
-            [
-                "precision.training.sampling.max_tokens: a prompt of 1 tokens and a response of 32",
-            ],
-        ),
-        (
             {"precision": {"training": {"steps": 2, "advantage": {"estimator": "per_prompt_ema"}}}},
             ["precision.training.advantage.min_count: a prompt gets 0.2"],
         ),

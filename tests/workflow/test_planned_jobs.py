@@ -10,13 +10,13 @@ from rlvr.config.load import load_config
 from rlvr.plan.jobs import count_jobs
 
 TARGETS = {"all", "precision", "alignment", "advantage", "repair"}
-STUDY = """\
+STUDY = f"""\
 precision:
   modes: [fp32, bf16_sr]
   seeds: 2
   repeats: 3
-  perfectible: {enabled: true}
-  external_policies: [{name: theirs, path: ., arm: elsewhere, seed: 1}]
+  perfectible: {{enabled: true}}
+  external_policies: [{{name: theirs, path: some-one/theirs, revision: {40 * "a"}, arm: elsewhere, seed: 1}}]
 """
 
 
