@@ -82,7 +82,10 @@ def test_without_a_log_of_the_workflow_the_jobs_logs_are_counted(project, tmp_pa
     for log in (tmp_path / ".snakemake" / "log").iterdir():
         log.unlink()
     text = headline(read_status(study), datetime.now())
-    assert text.startswith("0 of 1 jobs that told of their progress are done; Snakemake has written no log")
+    said = (
+        "0 of 1 jobs that told of their progress are done; Snakemake has written no log, as with --quiet all"
+    )
+    assert text == said
 
 
 def test_all_studies_of_a_folder(project, tmp_path):
