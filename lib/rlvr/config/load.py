@@ -11,7 +11,7 @@ from rlvr.config.places import data_sources, policies
 from rlvr.config.schema import YAML_LOADER, fill_defaults, find_problems, read_schema
 from rlvr.errors import UserError
 from rlvr.hub import HUB_ID
-from rlvr.models.weight_files import missing_weight_files
+from rlvr.models.weight_files import CONFIG_FILE, missing_weight_files
 
 Config = dict[str, Any]
 
@@ -93,6 +93,6 @@ def _lacking(policy: str) -> str:
     folder = Path(policy)
     if not folder.is_dir():
         return "" if HUB_ID.fullmatch(policy) else f"the folder {policy} does not exist, and it is no hub id"
-    needed = ["config.json", *missing_weight_files(folder)]
+    needed = [CONFIG_FILE, *missing_weight_files(folder)]
     missing = [name for name in needed if not (folder / name).is_file()]
     return f"the folder {policy} has no {', '.join(missing)}" if missing else ""

@@ -18,12 +18,11 @@ from rlvr.models.policy_model import PolicyModel
 from rlvr.models.sharding import shard
 from rlvr.models.tokenizers import SmallTokenizer, TextTokenizer
 from rlvr.models.transformers_model import load_transformers_model
-from rlvr.models.weight_files import SINGLE_FILE
+from rlvr.models.weight_files import CONFIG_FILE, SINGLE_FILE
 from rlvr.models.weights import copy_weights, read_weights, write_weights
 
 logger = logging.getLogger(__name__)
 
-CONFIG_FILE = "config.json"
 GENERATION_CONFIG_FILE = "generation_config.json"
 
 

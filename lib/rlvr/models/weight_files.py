@@ -1,10 +1,11 @@
-"""Which safetensors files a policy folder consists of: one, or Hugging Face's shards with their index."""
+"""The files of a policy folder: a config, and one safetensors file, or shards with Hugging Face's index."""
 
 from pathlib import Path
 
 from rlvr.errors import UserError
 from rlvr.files import read_json
 
+CONFIG_FILE = "config.json"
 SINGLE_FILE = "model.safetensors"
 SHARD_INDEX = "model.safetensors.index.json"
 

@@ -9,8 +9,8 @@ from typing import Any
 from rlvr.errors import UserError
 from rlvr.hub import HUB_ID
 from rlvr.models.decoder_config import DecoderConfig
+from rlvr.models.weight_files import CONFIG_FILE
 
-CONFIG_FILE = "config.json"
 _QWEN2 = {"model_type": "qwen2", "num_hidden_layers": 28, "max_position_embeddings": 4096}
 # The config.json of these hub repositories, for plans on machines that have not fetched them.
 KNOWN_SHAPES: dict[str, dict[str, Any]] = {
